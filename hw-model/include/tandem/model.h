@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one seam between the hardware model (C++) and its host (QEMU, the unit tests, a simulator): an opaque handle and a
+ * table of host operations. No exception crosses it and no C++ type appears in it.
+ *
+ * Threads. The model owns none and takes no lock. The host calls at most one function of a model at a time (QEMU: under the
+ * device lock). Host operations are called only
+ * from inside a call of the host, on that thread; they must not call back into the model.
+ *
+ * Determinism. The model reads no clock but now() and no other source of chance than its seed.
+ */
+#ifndef TANDEM_MODEL_H
+#define TANDEM_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tandem_abi.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TANDEM_MODEL_EXPORT __attribute__((visibility("default")))
+#else
+#define TANDEM_MODEL_EXPORT
+#endif
+
+struct tandem_model; /* opaque; owned by the host from create to destroy */
+
+/* Shape of the hardware. tandem_model_default_config() fills it; the host changes what the user asked for. */
+struct tandem_model_config {
+	uint32_t compute_units;        /* 1..64 */
+	uint32_t waves_per_cu;         /* 1..64 */
+	uint32_t lds_bytes;            /* of one compute unit, multiple of 1024, at most TANDEM_LDS_WINDOW */
+	uint32_t address_spaces;       /* 2..65536, power of two; PASID 0 is never bound */
+	uint32_t max_queues;           /* 1..4096 */
+	uint32_t l1_sets, l1_ways;     /* per compute unit; sets a power of two, ways 1..64 */
+	uint32_t l2_sets, l2_ways;     /* shared */
+	uint32_t walkers;              /* page walks at a time, 1..64 */
+	uint32_t walk_latency;         /* scheduler ticks for each table level; 0: a walk ends in the tick in which it began */
+	uint32_t l2_latency;           /* ticks of an L2 lookup */
+	uint32_t copy_chunk_bytes;     /* bytes the copy engine moves in one tick, 64..1 MiB */
+	uint32_t store_queue_depth;    /* vector stores of a wavefront that may be translated but not written; 0: none */
+	uint32_t store_drain;          /* enum tandem_store_drain */
+	uint32_t time_slice;           /* wavefront instructions of a queue's turn while others wait; 0: no slicing */
+	uint32_t invalidate_latency;   /* ticks from fetching an invalidation to its acknowledgement */
+	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
+	uint64_t seed;                 /* for every choice that the hardware leaves open */
+	bool pcie_atomics;             /* system-scope atomics are atomic against the CPUs */
+	bool vram_bar;                 /* reported in TANDEM_REG_FEATURES */
+	bool test_hooks;               /* TANDEM_REG_TEST_* work */
+	bool trace;                    /* call ops->trace for every event from the start */
+};
+
+/* In which order queued stores become visible. */
+enum tandem_store_drain {
+	TANDEM_DRAIN_FIFO   = 0,
+	TANDEM_DRAIN_RANDOM = 1, /* any order that keeps stores to one address in order; chosen by the seed */
+};
+
+/*
+ * What the host does for the model. All members must be set except trace (needed when tracing) and should_yield.
+ * DMA addresses are what the driver programs: bus addresses of the device.
+ */
+struct tandem_host_ops {
+	uint32_t size; /* sizeof(struct tandem_host_ops): checked */
+
+	/* Reads or writes [address, address+bytes). Returns false if any byte is not RAM (or peer VRAM). Not atomic: for
+	 * command entries and records; page tables, indices and user data go through map(). */
+	bool (*dma_read)(void *opaque, uint64_t address, void *buffer, uint64_t bytes);
+	bool (*dma_write)(void *opaque, uint64_t address, const void *buffer, uint64_t bytes);
+
+	/* Host pointer for the 4 KiB aligned page run [address, address+bytes), the same memory that the vCPUs use; NULL if it is
+	 * not all RAM, or not writable though write is set. Stays valid until the host calls
+	 * tandem_model_memory_map_changed(). May return a run shorter than asked for by setting *bytes (multiple of 4 KiB). */
+	void *(*map)(void *opaque, uint64_t address, uint64_t *bytes, bool write);
+
+	/* Must be called after each store through a mapped pointer, before the end of the call of the host in which it happened
+	 * and before any acknowledgement: the host's dirty tracking and code invalidation. Never crosses a mapped run. */
+	void (*stored)(void *opaque, uint64_t address, uint64_t bytes);
+
+	/* The same for VRAM (offsets). */
+	void (*vram_stored)(void *opaque, uint64_t offset, uint64_t bytes);
+
+	/* Raises MSI-X vector n (enum tandem_vector). May be deferred by the host. */
+	void (*interrupt)(void *opaque, uint32_t vector);
+
+	/* Device clock in nanoseconds; never goes back. */
+	uint64_t (*now)(void *opaque);
+
+	/* True if somebody waits for the device: tandem_model_run() returns as soon as the instruction under way is done. */
+	bool (*should_yield)(void *opaque);
+
+	/* Takes one trace record. Must not lose it silently. */
+	void (*trace)(void *opaque, const struct tandem_trace_record *record);
+
+	/* A mistake of the guest, for the host's log; text is valid during the call. */
+	void (*guest_error)(void *opaque, const char *text);
+};
+
+/* Fills in the defaults, which are always valid together. */
+TANDEM_MODEL_EXPORT void tandem_model_default_config(struct tandem_model_config *config);
+
+/*
+ * Makes a model. config, ops and what vram points to (config->vram_bytes bytes, may be NULL if 0) are the host's; config
+ * and ops are copied, vram must outlive the model. Returns NULL and writes a sentence for the user to error (at most
+ * error_bytes, always terminated) if a value is out of range: it names the property and the limits.
+ */
+TANDEM_MODEL_EXPORT struct tandem_model *tandem_model_create(const struct tandem_model_config *config,
+							      const struct tandem_host_ops *ops, void *opaque, void *vram,
+							      char *error, size_t error_bytes);
+TANDEM_MODEL_EXPORT void tandem_model_destroy(struct tandem_model *model);
+
+/* As after power-on. When it returns no translation, host pointer or pending DMA of the past is left. */
+TANDEM_MODEL_EXPORT void tandem_model_reset(struct tandem_model *model, enum tandem_reset_kind kind);
+
+/* Register and doorbell accesses; bar is TANDEM_BAR_REGS or TANDEM_BAR_DOORBELLS, size 1, 2, 4 or 8. Never fails: mistakes go to
+ * guest_error(). After a write the host should let the model run. */
+TANDEM_MODEL_EXPORT uint64_t tandem_model_mmio_read(struct tandem_model *model, int bar, uint64_t offset, unsigned size);
+TANDEM_MODEL_EXPORT void tandem_model_mmio_write(struct tandem_model *model, int bar, uint64_t offset, uint64_t value,
+						  unsigned size);
+
+enum tandem_run_result {
+	TANDEM_RUN_IDLE  = 0, /* nothing to do until the host calls mmio_write or reset */
+	TANDEM_RUN_READY = 1, /* call again: there is more to do */
+	TANDEM_RUN_WAIT  = 2, /* only things that wait for memory to change are left (signals of barrier packets, an AQL header
+				* not written yet): call again within a millisecond or so */
+};
+
+/* Works for about budget ticks (a tick is about one wavefront instruction) or until should_yield(). */
+TANDEM_MODEL_EXPORT enum tandem_run_result tandem_model_run(struct tandem_model *model, uint64_t budget);
+
+/* The host's memory map changed: all pointers from map() are dropped before this returns; queued stores are written first. */
+TANDEM_MODEL_EXPORT void tandem_model_memory_map_changed(struct tandem_model *model);
+
+/* Switches tracing at run time. */
+TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool on);
+
+/* enum tandem_counter; names are words joined by '-', as in "l1-hits". */
+TANDEM_MODEL_EXPORT uint64_t tandem_model_counter(const struct tandem_model *model, enum tandem_counter counter);
+TANDEM_MODEL_EXPORT const char *tandem_model_counter_name(enum tandem_counter counter);
+
+/*
+ * What the hardware holds now, as text for a monitor. topic: "summary", "tlbs", "address-spaces", "queues", "waves", "faults",
+ * "counters" or "all". Calls write() piece by piece. Returns false for an unknown topic.
+ */
+TANDEM_MODEL_EXPORT bool tandem_model_describe(const struct tandem_model *model, const char *topic,
+						void (*write)(void *to, const char *text), void *to);
+
+/* Version of this interface: the host compares it with TANDEM_MODEL_INTERFACE. */
+#define TANDEM_MODEL_INTERFACE 1
+TANDEM_MODEL_EXPORT uint32_t tandem_model_interface(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
