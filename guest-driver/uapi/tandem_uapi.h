@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: (GPL-2.0-or-later WITH Linux-syscall-note) OR MIT */
+/*
+ * What a process says to the driver through /dev/tandem0. Submitting work needs none of it: packets go through the
+ * process's own memory and doorbell page (hw-model/abi/tandem_aql.h).
+ *
+ * One open file is one address space of the GPU. TANDEM_IOC_INIT binds it to the calling process's memory; from then on only
+ * threads of that process can use the file (a child that inherited it gets EPERM). Closing the file, exec, exit and
+ * kill end the address space: when close() returns nothing of it is running.
+ *
+ * Each structure: (in) fields are read, (out) fields are written by the driver, reserved ones must be 0 (else EINVAL).
+ * Common errors: EFAULT bad pointer; EINVAL bad value; EPERM another process; ENODEV the device is gone; EIO the device was
+ * reset under this address space (open anew); ENOTTY unknown request.
+ */
+#ifndef TANDEM_UAPI_H
+#define TANDEM_UAPI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define TANDEM_UAPI_MAJOR 1
+#define TANDEM_UAPI_MINOR 0
+
+/* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
+#define TANDEM_MMAP_DOORBELLS 0
+
+/* The device. Allowed before TANDEM_IOC_INIT. */
+struct tandem_ioc_query {
+	__u32 uapi_version;        /* (out) major << 16 | minor */
+	__u32 abi_version;         /* (out) of the hardware */
+	__u32 compute_units;       /* (out) */
+	__u32 waves_per_cu;        /* (out) */
+	__u32 lds_bytes;           /* (out) of one compute unit */
+	__u32 wave_lanes;          /* (out) */
+	__u32 max_queues;          /* (out) of the device */
+	__u32 translations;        /* (out) bit n: enum tandem_translation n can be chosen */
+	__u64 vram_bytes;          /* (out) */
+	__u64 features;            /* (out) TANDEM_FEATURE_* */
+	__u64 clock_ns;            /* (out) device clock now */
+	__u64 reserved[2];
+};
+
+/* Binds the file to the process's memory. Once for a file: EBUSY the second time. EOPNOTSUPP: translation not to be had. */
+struct tandem_ioc_init {
+	__u32 translation;         /* (in) enum tandem_translation */
+	__u32 flags;               /* (in) 0 */
+	__u32 pasid;               /* (out) the address space's number, for traces */
+	__u32 reserved0;
+	__u64 reserved[2];
+};
+
+/* ENOSPC: no queue or doorbell left. */
+struct tandem_ioc_queue_create {
+	__u64 ring;                /* (in) packets, aligned to 64 bytes */
+	__u64 indices;             /* (in) struct tandem_queue_indices, aligned to 64 bytes, both indices 0 */
+	__u64 scratch;             /* (in) stacks, aligned to 16 bytes: scratch_waves * 32 * scratch_lane_bytes */
+	__u32 ring_order;          /* (in) log2 of packets, 1..16 */
+	__u32 scratch_lane_bytes;  /* (in) multiple of 16, at least 256 */
+	__u32 scratch_waves;       /* (in) wavefronts of this queue that may be live at a time, at least 32 (one workgroup) */
+	__u32 retry_limit;         /* (in) replays of one access before the queue fails; 0: no limit */
+	__u32 flags;               /* (in) 0 */
+	__u32 queue;               /* (out) */
+	__u32 doorbell;            /* (out) index of the 8-byte doorbell in the doorbell page */
+	__u32 reserved0;
+	__u64 reserved[2];
+};
+
+/* When it returns the device makes no access for this queue any more. ENOENT: no such queue of this file. */
+struct tandem_ioc_queue_destroy {
+	__u32 queue;               /* (in) */
+	__u32 reserved0;
+};
+
+struct tandem_ioc_queue_status {
+	__u32 queue;               /* (in) */
+	__u32 state;               /* (out) enum tandem_queue_state */
+	__u32 error;               /* (out) enum tandem_queue_error */
+	__u32 detail;              /* (out) instruction word, or enum tandem_access */
+	__u64 va;                  /* (out) address concerned */
+	__u64 pc;                  /* (out) program counter of the wavefront concerned */
+	__u64 reserved[2];
+};
+
+/*
+ * Sleeps until *(s64 *)(signal value) compares true, a queue of the file fails (EIO), the time is over (ETIMEDOUT) or a signal
+ * arrives (restarted; EINTR). The signal's event_id must not be 0, or nobody would wake the caller: EINVAL.
+ */
+enum tandem_wait_condition {
+	TANDEM_WAIT_EQ = 1,
+	TANDEM_WAIT_NE = 2,
+	TANDEM_WAIT_LT = 3,
+	TANDEM_WAIT_GTE = 4,
+};
+
+struct tandem_ioc_wait {
+	__u64 signal;              /* (in) address of struct tandem_signal, aligned to 64 bytes */
+	__s64 value;               /* (in) to compare with */
+	__u32 condition;           /* (in) enum tandem_wait_condition */
+	__u32 queue;               /* (in) queue whose failure ends the wait, or ~0 for any of the file */
+	__s64 timeout_ns;          /* (in) relative; negative: for ever. (out) what is left, so that a restart waits on */
+	__s64 observed;            /* (out) the value seen last */
+	__u64 reserved;
+};
+
+/* What happened to this address space so far; the last part counts the whole device. */
+#define TANDEM_STATS_CAUSES   16 /* index: enum tandem_cause below TANDEM_CAUSE_DRIVER_BASE; 15: all driver causes */
+#define TANDEM_STATS_COUNTERS 32 /* index: enum tandem_counter */
+
+struct tandem_ioc_stats {
+	__u64 faults;              /* (out) fault records serviced for this address space */
+	__u64 fault_batches;       /* (out) */
+	__u64 faults_cancelled;    /* (out) */
+	__u64 faults_retried;      /* (out) collisions with a notifier */
+	__u64 pages_mapped;        /* (out) 4 KiB pages mapped, a page mapped twice counts twice */
+	__u64 pages_mirrored;      /* (out) 4 KiB pages mapped now */
+	__u64 leaves_64k;          /* (out) 64 KiB leaves written */
+	__u64 leaves_2m;           /* (out) 2 MiB leaves written */
+	__u64 pages_dirtied;       /* (out) pages given back to Linux as dirty */
+	__u64 invalidations;       /* (out) sent to the device */
+	__u64 invalidations_empty; /* (out) notifier calls that had nothing to invalidate */
+	__u64 invalidate_wait_ns;  /* (out) time spent waiting for acknowledgements */
+	__u64 reserved[4];
+	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
+	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
+};
+
+#define TANDEM_IOC_MAGIC 'T'
+#define TANDEM_IOC_QUERY         _IOWR(TANDEM_IOC_MAGIC, 0x40, struct tandem_ioc_query)
+#define TANDEM_IOC_INIT          _IOWR(TANDEM_IOC_MAGIC, 0x41, struct tandem_ioc_init)
+#define TANDEM_IOC_QUEUE_CREATE  _IOWR(TANDEM_IOC_MAGIC, 0x42, struct tandem_ioc_queue_create)
+#define TANDEM_IOC_QUEUE_DESTROY _IOWR(TANDEM_IOC_MAGIC, 0x43, struct tandem_ioc_queue_destroy)
+#define TANDEM_IOC_QUEUE_STATUS  _IOWR(TANDEM_IOC_MAGIC, 0x44, struct tandem_ioc_queue_status)
+#define TANDEM_IOC_WAIT          _IOWR(TANDEM_IOC_MAGIC, 0x45, struct tandem_ioc_wait)
+#define TANDEM_IOC_STATS         _IOWR(TANDEM_IOC_MAGIC, 0x46, struct tandem_ioc_stats)
+
+#endif
