@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine that a guest runs on: what the user asked for, and the QEMU command line that gives it.
+
+Nothing is started here. boot.py passes the open descriptors in and runs the result.
+"""
+from dataclasses import dataclass, field
+
+from . import wire
+
+DEFAULT_CPUS = 2
+DEFAULT_MEMORY = "2G"
+GPU_PORT = "gpuport"
+
+# loglevel=5: warnings and worse reach the serial console, which keeps the boot quick; init passes on everything.
+# panic=-1 with QEMU's -no-reboot: a panic ends the machine at once. An oops leaves locks held, so it counts as one.
+KERNEL_ARGUMENTS = (
+    "console=ttyS0", "loglevel=5", "panic=-1", "oops=panic", "rdinit=/init", "no_timer_check", "random.trust_cpu=on",
+    "8250.nr_uarts=1", "printk.devkmsg=on",
+)
+
+
+@dataclass
+class MachineConfig:
+    cpus: int = DEFAULT_CPUS
+    memory: str = DEFAULT_MEMORY
+    accel: str = "tcg"
+    deterministic: bool = False
+    gpu: str = ""
+    gpu_present: bool = True
+    trace: str = None
+    kernel: str = "default"
+    kernel_arguments: list = field(default_factory=list)
+    qemu_arguments: list = field(default_factory=list)
+
+
+def escape(value):
+    """A value inside a QEMU option list: a comma is written twice."""
+    return str(value).replace(",", ",,")
+
+
+def accelerator(config):
+    if config.deterministic:
+        return ["-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"]
+    if config.accel == "kvm":
+        return ["-accel", "kvm"]
+    return ["-accel", "tcg,thread=multi"]
+
+
+def processors(config):
+    """The GPU's parallel mode needs code generated for several CPUs, which maxcpus of two brings about."""
+    maximum = config.cpus if config.deterministic else max(2, config.cpus)
+    return ["-cpu", "max,la57=off", "-smp", f"{config.cpus},maxcpus={maximum}"]
+
+
+def gpu(config):
+    if not config.gpu_present:
+        return []
+    properties = [f"bus={GPU_PORT}"] + [part for part in (config.gpu,) if part]
+    if config.trace:
+        properties.append(f"trace={escape(config.trace)}")
+    port = f"pcie-root-port,id={GPU_PORT},bus=pcie.0,chassis=1"
+    return ["-device", port, "-device", ",".join(["tandem-gpu", *properties])]
+
+
+def channels(control_fd, monitor_fd, serial_path):
+    return [
+        "-chardev", f"file,id=serial,path={escape(serial_path)}", "-serial", "chardev:serial",
+        "-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=control",
+        "-chardev", f"socket,id=control,fd={control_fd}", "-device", "virtio-serial-pci",
+        "-device", f"virtserialport,chardev=control,name={wire.PORT_NAME}",
+    ]
+
+
+def host_files():
+    """The host's files, for programs and their libraries: read-only whatever the guest does."""
+    return ["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]
+
+
+def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path):
+    firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
+    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *config.kernel_arguments))
+    return [
+        str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), "-m", config.memory,
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
+        *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpu(config), *config.qemu_arguments,
+    ]
