@@ -58,8 +58,7 @@ enum tandem_trace_type {
 	TANDEM_TRACE_FETCH       = 7,  /* va: packet; seqno: packet number; detail: enum tandem_packet_type */
 	TANDEM_TRACE_DISPATCH    = 8,  /* seqno: packet number; va: kernel entry; a: workgroups; b: work items */
 	TANDEM_TRACE_RETIRE      = 9,  /* a packet is complete. seqno: packet number; a: nanoseconds since FETCH; b: lane instructions */
-	TANDEM_TRACE_FENCE       = 10, /* detail: scope << 8 | 1 acquire, 2 release, 3 kernel command fence, 4 signal; seqno;
-					* va: signal; a: value written */
+	TANDEM_TRACE_FENCE       = 10, /* detail: enum tandem_trace_fence | scope << 8; seqno; va: signal; a: value written */
 	TANDEM_TRACE_WALK        = 11, /* a page walk ended. va; detail: enum tandem_access | levels read << 8 | restarts << 16;
 					* a: PTE found, or 0; b: nanoseconds */
 	TANDEM_TRACE_FILL        = 12, /* TLB fill. va, bytes: range of the entry; unit: compute unit (L1) or NO_UNIT (L2);
@@ -73,13 +72,27 @@ enum tandem_trace_type {
 	TANDEM_TRACE_INVALIDATED = 17, /* acknowledged. va, bytes, seqno, detail as above; a: entries killed | stores drained << 32;
 					* b: nanoseconds from the ring's PUT write to the acknowledgement; queue: bits 0 L1, 1 L2,
 					* 2 walk, 3 decoded code, 4 store queue, 5 copy: what was hit */
-	TANDEM_TRACE_COPY        = 18, /* va: destination; bytes; a: source; b: nanoseconds; detail: 1 virtual, 2 physical, | apertures
+	TANDEM_TRACE_COPY        = 18, /* va: destination; bytes; a: source; b: nanoseconds; detail: enum tandem_trace_copy | apertures
 					* source << 8, destination << 16; seqno: packet or command */
 	TANDEM_TRACE_NOTE        = 19, /* from the driver. detail: cause; va, bytes: range; seqno; a: value; queue: tgid */
 	TANDEM_TRACE_COMMAND     = 20, /* kernel command completed. detail: type | error << 16; seqno; a: nanoseconds since it was
 					* fetched */
 	TANDEM_TRACE_SUSPEND     = 21, /* a workgroup leaves a compute unit (a = 0) or returns (a = 1); seqno: packet number */
 	TANDEM_TRACE_TYPE_LIMIT  = 22,
+};
+
+/* What kind of fence a FENCE record tells of. */
+enum tandem_trace_fence {
+	TANDEM_TRACE_FENCE_ACQUIRE = 1, /* of a packet, before it starts */
+	TANDEM_TRACE_FENCE_RELEASE = 2, /* of a packet, before it completes */
+	TANDEM_TRACE_FENCE_COMMAND = 3, /* kernel command fence */
+	TANDEM_TRACE_FENCE_SIGNAL  = 4, /* a signal was decremented */
+};
+
+/* Which addresses a COPY record's copy worked on. */
+enum tandem_trace_copy {
+	TANDEM_TRACE_COPY_VIRTUAL  = 1, /* of the process: a packet */
+	TANDEM_TRACE_COPY_PHYSICAL = 2, /* of an aperture: a kernel command */
 };
 
 enum tandem_reset_kind {
