@@ -6,6 +6,7 @@
 The control port (wire.py) carries everything that programs read and write; the serial console goes to a file and is looked at
 when the guest dies. Init sends a heartbeat every second, so a guest whose kernel hangs is told from a program that computes.
 """
+import collections
 import contextlib
 import ctypes
 import os
@@ -55,7 +56,7 @@ class Guest:
         self.ready = None
         self.started_at = None
         self._reader = wire.FrameReader()
-        self._pending = []
+        self._pending = collections.deque()
         self._process = None
         self._control = None
         self._qmp = None
@@ -191,10 +192,22 @@ class Guest:
         self._last_sign_of_life = time.monotonic()
 
     def receive(self, timeout):
-        """Frames that arrive within `timeout` seconds, without heartbeats and log records. Raises GuestDied."""
+        """Yield frames that arrive within `timeout` seconds; heartbeats and log records are dealt with in their turn.
+
+        A log record counts from when the caller has come to it, so it can be blamed on what the output before it said.
+        Raises GuestDied.
+        """
+        if not self._pending:
+            self._fill_pending(timeout)
+        while self._pending:
+            item = self._pending.popleft()
+            if not self._consume(*item):
+                yield item
+
+    def _fill_pending(self, timeout):
         if not select.select([self._control], [], [], timeout)[0]:
             self._check_alive()
-            return []
+            return
         try:
             data = self._control.recv(RECEIVE_BYTES)
         except ConnectionError:
@@ -204,7 +217,7 @@ class Guest:
         self.note_sign_of_life()
         try:
             self._reader.feed(data)
-            return [item for item in self._reader.frames() if not self._consume(*item)]
+            self._pending.extend(self._reader.frames())
         except wire.WireError as error:
             raise GuestDied("lost", f"the guest's init sends nonsense: {error}", GUEST_LOST, self.console_tail()) from error
 

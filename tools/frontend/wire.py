@@ -69,7 +69,8 @@ class FrameReader:
         self._bytes += data
 
     def frames(self):
-        """Yield (type, payload) for every whole frame received so far."""
+        """Every whole frame received so far, as (type, payload)."""
+        found = []
         start = 0
         while len(self._bytes) - start >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._bytes, start)
@@ -78,10 +79,10 @@ class FrameReader:
             end = start + _HEADER.size + length
             if len(self._bytes) < end:
                 break
-            payload = bytes(self._bytes[start + _HEADER.size:end])
+            found.append((kind, bytes(self._bytes[start + _HEADER.size:end])))
             start = end
-            yield kind, payload
         del self._bytes[:start]
+        return found
 
 
 def frame(kind, payload=b""):

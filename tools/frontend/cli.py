@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of ./tandem: its subcommands, their help, and how failures reach the user.
+
+Each subcommand is one function in one module, imported only when it is called, so that --help needs nothing built.
+"""
+import argparse
+import importlib
+import re
+import signal
+import sys
+
+from . import machine
+from .status import INTERRUPTED, SIGNAL_BASE, TABLE, FrontendError
+
+DESCRIPTION = """\
+Tandem is a GPU that you can boot: QEMU with a PCIe GPU in it whose MMU, TLBs and compute units you can watch, a Linux guest
+with its driver, and workloads that share memory between CPU and GPU.
+"""
+
+TOP_EPILOG = f"""\
+examples:
+  ./tandem run demo                    boot a guest, run a few workloads, show what the GPU did
+  ./tandem test                        run all tests, on the host and in the guest
+  ./tandem run vecadd                  run one workload; its exit status is tandem's
+  ./tandem run --gpu help              the GPU's properties
+  ./tandem run ./my-program arg        run a program of this machine in the guest
+  ./tandem shell                       look around in the guest
+
+What is missing (QEMU, the guest's kernel, the driver) is built on first use; './tandem setup' does that beforehand.
+'./tandem COMMAND --help' explains each command.
+
+{TABLE}"""
+
+RUN_EPILOG = f"""\
+WORKLOAD is a name from './tandem list', or 'demo'. PROGRAM is the path of any program or script of this machine (with a slash
+in it): the guest sees this machine's files read-only under their own names, libraries included; its /tmp is its own.
+Standard input, output and error pass through, and so does the exit status. Variables TANDEM_* of the environment pass, too.
+
+examples:
+  ./tandem run vecadd
+  ./tandem run --gpu l1-sets=4,l1-ways=2 --trace vecadd.trace vecadd     then: ./tandem trace summary vecadd.trace
+  ./tandem run --cpus 4 --memory 4G --timeout 60 histogram
+  ./tandem run /bin/uname -a
+  echo hello | ./tandem run /usr/bin/wc -c
+  ./tandem run --keep-console console.txt --kernel-arg loglevel=7 ./my-program
+
+{TABLE}"""
+
+SHELL_EPILOG = """\
+The shell runs as root. /dev/tandem0 is the GPU, /tandem/bin holds the workloads, /sys/kernel/debug the driver's statistics,
+this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D.
+
+examples:
+  ./tandem shell
+  ./tandem shell -c 'lspci; cat /proc/meminfo'
+  ./tandem shell --gpu compute-units=8
+"""
+
+TEST_EPILOG = """\
+host:  the hardware model's tests, the front end's and the tools' own, and QEMU's test of the GPU's registers
+guest: the GoogleTest suites, many cases to a boot. A panic or a hang fails the test that ran, the guest boots again, and the
+       remaining ones follow. A complaint in the kernel's log fails the test that caused it.
+The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
+
+examples:
+  ./tandem test
+  ./tandem test host --filter 'Tlb.*'
+  ./tandem test guest --filter '*Fork*' --gpu l1-ways=1
+  ./tandem test --junit results.xml
+  ./tandem test --list
+"""
+
+TRACE_EPILOG = """\
+A trace is made by './tandem run --trace FILE ...' or './tandem run demo'.
+
+examples:
+  ./tandem trace show demo.trace
+  ./tandem trace show --help           the filters
+  ./tandem trace summary demo.trace
+"""
+
+
+def memory_size(text):
+    if not re.fullmatch(r"[1-9]\d*[MGmg]", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write 512M or 2G")
+    return text.upper()
+
+
+def cpu_count(text):
+    if not text.isdigit() or not 1 <= int(text) <= 16:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 16")
+    return int(text)
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds")
+    return value
+
+
+def add_machine_options(parser):
+    group = parser.add_argument_group("the machine")
+    group.add_argument("--gpu", default="", metavar="KEY=VALUE,...", help="properties of the GPU; '--gpu help' lists them")
+    group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
+                       help="processors of the guest (default %(default)s)")
+    group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
+                       help="memory of the guest (default %(default)s)")
+    group.add_argument("--kernel", default="default", metavar="NAME", help="the guest's kernel (default: %(default)s)")
+    group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
+    group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
+                       help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
+    group.add_argument("--deterministic", action="store_true", help="one thread and virtual time: the same run every time")
+    group.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
+                       help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
+    group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE")
+    group.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
+    group.add_argument("--no-gpu", action="store_true", help=argparse.SUPPRESS)  # for tests of the front end itself
+
+
+def add_program_options(parser):
+    parser.add_argument("--translation", choices=("mirror",), default="mirror",
+                        help="how the GPU shares the process's address space (default mirror: the driver keeps a page table)")
+    parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="set a variable for the program")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
+
+
+def _subparser(subparsers, name, summary, epilog, handler):
+    parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=epilog,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _add_run(subparsers):
+    parser = _subparser(subparsers, "run", "boot a guest, run a workload or a program in it, and power off", RUN_EPILOG,
+                        "run:run_command")
+    add_program_options(parser)
+    add_machine_options(parser)
+    parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+
+
+def _add_shell(subparsers):
+    parser = _subparser(subparsers, "shell", "open a shell in a guest with the GPU", SHELL_EPILOG, "shell:shell_command")
+    parser.add_argument("-c", dest="command", metavar="COMMANDS", help="run these shell commands and leave")
+    add_program_options(parser)
+    add_machine_options(parser)
+
+
+def _add_list(subparsers):
+    parser = _subparser(subparsers, "list", "show workloads and test suites", "", "listing:list_command")
+    parser.set_defaults(no_gpu=False, kernel="default")
+
+
+def _add_test(subparsers):
+    parser = _subparser(subparsers, "test", "run the tests, on the host and in the guest", TEST_EPILOG,
+                        "test_runner:test_command")
+    parser.add_argument("where", nargs="?", choices=("all", "host", "guest"), default="all", help="which (default: all)")
+    parser.add_argument("--filter", metavar="GLOB", help="only tests whose Suite.Name matches, for example 'Tlb.*'")
+    parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
+    parser.add_argument("--list", action="store_true", dest="list_only", help="show the tests, run none")
+    parser.add_argument("--test-timeout", type=seconds, metavar="S", help="the longest that one test may take (default 120)")
+    add_machine_options(parser)
+
+
+def _add_trace(subparsers):
+    parser = _subparser(subparsers, "trace", "read a trace file", TRACE_EPILOG, "cli:trace_command")
+    parser.add_argument("view", choices=("show", "summary"), help="every event, or counts and latencies by cause")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="FILE", help="the trace, and options of the view")
+
+
+def _add_setup(subparsers):
+    parser = subparsers.add_parser("setup", add_help=False, help="fetch and build everything that the other commands need")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parser.set_defaults(handler="cli:setup_command_line")
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_trace):
+        add(subparsers)
+    return parser
+
+
+def trace_command(args):
+    import trace_reader
+    view = trace_reader.show_main if args.view == "show" else trace_reader.summary_main
+    return view(args.arguments)
+
+
+def setup_command_line(args):
+    from . import setup
+    return setup.main(args.arguments)
+
+
+def _find_handler(name):
+    module, function = name.split(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), function)
+
+
+def report(error):
+    print(f"tandem: {error.message}", file=sys.stderr)
+    for line in error.details:
+        print(f"    {line}", file=sys.stderr)
+    return error.status
+
+
+def main(arguments):
+    from .run import Interrupted, stop_on_signals
+    if arguments[:1] == ["setup"]:  # its options are its own: argparse would take --help for itself
+        arguments = ["setup", "--", *arguments[1:]]
+    args = build_parser().parse_args(arguments)
+    stop_on_signals()
+    try:
+        return _find_handler(args.handler)(args) or 0
+    except FrontendError as error:
+        return report(error)
+    except BrokenPipeError:
+        return SIGNAL_BASE + signal.SIGPIPE
+    except Interrupted as interruption:
+        print("\ntandem: interrupted, the guest is off", file=sys.stderr)
+        return INTERRUPTED if interruption.number == signal.SIGINT else SIGNAL_BASE + interruption.number

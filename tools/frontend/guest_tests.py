@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
+
+share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "fault-entries=8", "cpus": 4,
+"memory": "4G", "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300}}. Programs with equal needs
+share a boot. A GPU property that the user gives wins over the file's.
+"""
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+from . import gpu_options, workloads
+from .boot import Guest, GuestDied
+from .execution import Execution, Program, exit_status
+from .host_tests import HostProgram
+from .recorder import Recorder
+from .results import FAILED
+from .run import boot
+from .status import FrontendError, UsageError
+
+BOOT_FAILURES_ALLOWED = 2
+SPLAT_NOTE = "the guest's kernel complained while this test ran:"
+CONFIG_KEYS = {"gpu", "cpus", "memory", "kernel_args", "modules", "timeout"}
+
+
+def load_configs(guest_dir):
+    path = Path(guest_dir) / "share" / "test-configs.json"
+    try:
+        configs = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    for name, config in configs.items():
+        unknown = set(config) - CONFIG_KEYS
+        if unknown:
+            raise UsageError(f"{path}: {name} has unknown keys: {', '.join(sorted(unknown))}")
+    return configs
+
+
+def machine_for(base, config, user_gpu):
+    """The machine of these tests: the base, changed by their configuration, changed by the user's --gpu."""
+    return dataclasses.replace(
+        base, cpus=config.get("cpus", base.cpus), memory=config.get("memory", base.memory),
+        gpu=gpu_options.merge(config.get("gpu", ""), user_gpu),
+        kernel_arguments=[*base.kernel_arguments, *config.get("kernel_args", "").split()])
+
+
+class GuestSession:
+    """The guest that the tests of one configuration share. Boots when first used, and again after a death."""
+
+    def __init__(self, config, artifacts, modules):
+        self._config = config
+        self._artifacts = artifacts
+        self._modules = modules
+        self._guest = None
+        self._failures = 0
+        self._last_failure = None
+
+    def guest(self):
+        if self._guest is None:
+            self._boot()
+        return self._guest
+
+    def _boot(self):
+        if self._failures >= BOOT_FAILURES_ALLOWED:
+            raise self._last_failure
+        guest = Guest(self._config, self._artifacts)
+        try:
+            boot(guest, self._config, self._artifacts)
+            for name, parameters in self._modules.items():
+                guest.insert_module(name, parameters)
+        except FrontendError as failure:
+            guest.close()
+            self._failures += 1
+            self._last_failure = failure
+            raise
+        self._failures = 0
+        self._guest = guest
+
+    def discard(self):
+        if self._guest is not None:
+            self._guest.close()
+            self._guest = None
+
+    def close(self):
+        if self._guest is not None:
+            self._guest.power_off()
+        self.discard()
+
+
+class GuestRecorder(Recorder):
+    """Also blames what the kernel complains about on the test that ran when it did."""
+
+    def __init__(self, reporter, group):
+        super().__init__(reporter, group)
+        self.kernel_log = None
+        self._last = None
+
+    def on_start(self, name):
+        self._blame_last(self.take_complaint())
+
+    def on_end(self, case):
+        complaint = self.take_complaint()
+        if complaint:
+            case.status = FAILED
+            case.output = [*case.output, complaint]
+        super().on_end(case)
+        self._last = self.done[case.name]
+
+    def on_program_end(self):
+        self._blame_last(self.take_complaint())
+
+    def take_complaint(self):
+        splats = self.kernel_log.take_splats()
+        return "\n".join(line for splat in splats for line in (SPLAT_NOTE, *splat.lines))
+
+    def _blame_last(self, complaint):
+        if not complaint:
+            return
+        if self._last is not None:
+            self.reporter.blame(self._last, complaint)
+        else:
+            self.add("Boot.KernelLogIsClean", FAILED, message=complaint)
+
+
+class StreamSink:
+    """Takes a test program's output and error as one stream."""
+
+    def __init__(self, stream):
+        self.output = stream.feed
+        self.error = stream.feed
+
+
+class GuestProgram:
+    """One GoogleTest program of the stage. Its tests are listed on the host, where it runs as well."""
+
+    def __init__(self, path, session, variables):
+        self.group = f"guest {path.name}"
+        self._name = path.name
+        self._listing = HostProgram(self.group, [path])
+        self._session = session
+        self._variables = variables
+
+    def list_tests(self):
+        return self._listing.list_tests()
+
+    def attempt(self, names, recorder, limit):
+        try:
+            guest = self._session.guest()
+        except FrontendError as failure:
+            return "\n".join([f"no guest to run in: {failure.message}", *failure.details])
+        recorder.kernel_log = guest.kernel_log
+        return self._run(guest, names, recorder, limit)
+
+    def _run(self, guest, names, recorder, limit):
+        stream = recorder.stream()
+
+        def check_time():
+            if time.monotonic() - stream.last_event > limit:
+                raise guest.timeout(limit)
+
+        arguments = [self._name, "--gtest_color=no", f"--gtest_filter={':'.join(names)}"]
+        program = Program(f"{workloads.GUEST_STAGE}/bin/{self._name}", arguments, "/tmp", self._variables)
+        try:
+            ending = Execution(guest, StreamSink(stream), None, check_time).run(program)
+        except GuestDied as death:
+            self._session.discard()
+            reason = "\n".join([death.message, *death.details])
+            stream.abandon(reason)
+            return reason
+        return self._after(ending, stream, recorder)
+
+    def _after(self, ending, stream, recorder):
+        status = exit_status(ending)
+        reason = f"the program ended with status {status}" if status else ""
+        if ending.survivors:
+            reason = "processes are left that SIGKILL does not end"
+            self._session.discard()
+        if reason or stream.current:
+            reason = reason or "the program ended in the middle of this test"
+            stream.abandon(reason)
+            reason = "\n".join([reason, *stream.trailing_output()[-40:]])
+        recorder.on_program_end()
+        return reason
+
+
+def discover(artifacts, base, user_gpu, variables):
+    """Sessions with their programs: [(session, [(program, time limit or None)])], programs of equal needs together."""
+    configs = load_configs(artifacts.guest_dir)
+    sessions = {}
+    for name in workloads.load(artifacts.guest_dir).test_binaries():
+        config = configs.get(name, {})
+        key = json.dumps({k: v for k, v in config.items() if k != "timeout"}, sort_keys=True)
+        if key not in sessions:
+            machine = machine_for(base, config, user_gpu)
+            sessions[key] = (GuestSession(machine, artifacts, config.get("modules", {})), [])
+        session, programs = sessions[key]
+        program = GuestProgram(Path(artifacts.guest_dir) / "bin" / name, session, variables)
+        programs.append((program, config.get("timeout")))
+    return list(sessions.values())

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""./tandem test: all tests of all kinds, filtered by one pattern, reported in one way.
+
+    discover programs -> list their tests -> filter -> run each program to the end -> JUnit file, last line, exit status
+"""
+import fnmatch
+import sys
+
+from . import guest_tests, host_tests, junit
+from .recorder import Recorder, run_to_the_end
+from .results import FAILED, Reporter, TestResult
+from .run import ensure, guest_variables, machine_config
+from .status import FAILED as STATUS_FAILED
+from .status import OK, UsageError
+
+TEST_TIMEOUT_S = 120.0
+HOST_KINDS = ("model", "qemu", "hosttests", "qtest")
+GUEST_KINDS = ("qemu", "kernel", "model", "driver", "guest")
+
+
+class Plan:
+    """The tests of a program that match the filter; a program that cannot list its tests is itself a failure."""
+
+    def __init__(self, pattern, reporter):
+        self._pattern = pattern
+        self._reporter = reporter
+
+    def names(self, program):
+        try:
+            names = program.list_tests()
+        except Exception as error:  # a program that does not even start must not end the run of the others
+            if self._pattern is None:
+                self._reporter.add(TestResult(program.group, "Program.ListsItsTests", FAILED, message=str(error)))
+            return []
+        return [name for name in names if self._pattern is None or fnmatch.fnmatchcase(name, self._pattern)]
+
+
+def run_host(programs, plan, reporter, limit):
+    for program in programs:
+        names = plan.names(program)
+        if names:
+            run_to_the_end(program, names, Recorder(reporter, program.group), limit)
+
+
+def run_guest(sessions, plan, reporter, limit):
+    for session, programs in sessions:
+        try:
+            for program, own_limit in programs:
+                names = plan.names(program)
+                if names:
+                    recorder = guest_tests.GuestRecorder(reporter, program.group)
+                    run_to_the_end(program, names, recorder, limit or own_limit or TEST_TIMEOUT_S)
+        finally:
+            session.close()
+
+
+def print_tests(programs, plan):
+    """--list: every test, one a line, ready to be given to --filter."""
+    count = 0
+    for program in programs:
+        for name in plan.names(program):
+            print(f"{program.group}: {name}")
+            count += 1
+    return OK if count else STATUS_FAILED
+
+
+def finish(reporter, args):
+    if args.junit:
+        junit.write(args.junit, reporter.results)
+    if not reporter.results:
+        print("tandem: no test " + (f"matches '{args.filter}'" if args.filter else "was found"), file=sys.stderr)
+    reporter.say(reporter.last_line())
+    return OK if reporter.results and not reporter.count(FAILED) else STATUS_FAILED
+
+
+def check_junit_path(path):
+    """Find out now, not after ten minutes of tests."""
+    if path:
+        try:
+            with open(path, "a"):
+                pass
+        except OSError as error:
+            raise UsageError(f"--junit {path}: {error.strerror}") from error
+
+
+def test_command(args):
+    check_junit_path(args.junit)
+    base = machine_config(args)
+    kinds = (HOST_KINDS if args.where != "guest" else ()) + (GUEST_KINDS if args.where != "host" else ())
+    artifacts = ensure(args, *dict.fromkeys(kinds))
+    reporter = Reporter()
+    plan = Plan(args.filter, reporter)
+    with host_tests.scratch_directory() as scratch:
+        host = host_tests.discover(artifacts, scratch) if args.where != "guest" else []
+        sessions = []
+        if args.where != "host":
+            sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args))
+        if args.list_only:
+            return print_tests([*host, *(program for _session, programs in sessions for program, _limit in programs)], plan)
+        run_host(host, plan, reporter, args.test_timeout or TEST_TIMEOUT_S)
+        run_guest(sessions, plan, reporter, args.test_timeout)
+    return finish(reporter, args)
