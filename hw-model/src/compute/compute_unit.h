@@ -12,18 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "base/counters.h"
 #include "base/types.h"
 #include "mem/memory_port.h"
 #include "mmu/translation.h"
 
 namespace tandem {
-
-// Performance counters of the whole device; every block adds to its own.
-struct Counters {
-  std::array<uint64_t, TANDEM_COUNTER_COUNT> values{};
-  uint64_t& operator[](tandem_counter counter) { return values[counter]; }
-  uint64_t operator[](tandem_counter counter) const { return values[counter]; }
-};
 
 // What all workgroups of one dispatch share; owned by the command processor until the last workgroup is done or dead.
 struct DispatchState {
