@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds this checkout's own code: the model and everything for the guest with meson and ninja, the driver with kbuild.
+
+Each checkout has a build directory of its own in the cache, named after its path, and building is incremental: ninja decides,
+and for the driver a key over its small inputs. Nothing is written into the checkout.
+"""
+
+import contextlib
+import os
+import subprocess
+from pathlib import Path
+
+from . import build_tools
+from .cache import (cache_root, checkout_root, content_key, files_below, host_identity, locked, mirror_files, remove_tree, tree_key,
+                    write_atomically)
+from .progress import Reporter, make_counter, ninja_counter, run_step
+from .status import FrontendError
+
+MODEL_LIBRARY = "libtandem-model.so"
+STAGE_PREFIX = "/tandem"
+MESON_OPTIONS = ("-Dbuildtype=release", f"-Dprefix={STAGE_PREFIX}", "-Dlibdir=lib", "-Dbindir=bin", "-Ddatadir=share",
+                 "-Dincludedir=include")
+
+
+def checkout_directory() -> Path:
+    """This checkout's place in the cache."""
+    root = checkout_root()
+    return cache_root() / "checkouts" / f"{root.name}-{content_key(str(root))}"
+
+
+def build_directory() -> Path:
+    return checkout_directory() / "build"
+
+
+def stage_directory() -> Path:
+    """Where `meson install` puts its files: the destdir."""
+    return build_directory() / "stage"
+
+
+def guest_directory() -> Path:
+    """What the guest sees as /tandem: bin/, kernels/, share/."""
+    return stage_directory() / STAGE_PREFIX.lstrip("/")
+
+
+# --- meson: model, runtime, workloads, tests -----------------------------------------------------------------------------
+
+def ensure_model(reporter: Reporter, jobs: int, offline: bool) -> Path:
+    """The model's shared library, without building anything else; enough for QEMU."""
+    with locked(checkout_directory().name):
+        _configure(reporter, offline)
+        _ninja(reporter, jobs, [_model_target()])
+        return model_library()
+
+
+def ensure_project(reporter: Reporter, jobs: int, offline: bool) -> Path:
+    """Everything that the checkout's meson.build describes, installed into the stage; returns the build directory."""
+    with locked(checkout_directory().name):
+        _configure(reporter, offline)
+        worked = _ninja(reporter, jobs, [])
+        if worked or not _stage_is_current():
+            _install()
+    return build_directory()
+
+
+def has_project() -> bool:
+    return (checkout_root() / "meson.build").exists()
+
+
+def model_library() -> Path:
+    found = sorted(build_directory().glob(f"**/{MODEL_LIBRARY}"))
+    if not found:
+        raise FrontendError(f"the build made no {MODEL_LIBRARY} in {build_directory()}")
+    return found[0]
+
+
+def _configuration_stamp() -> Path:
+    return build_directory() / ".tandem-configured"
+
+
+def _configuration_key() -> str:
+    return content_key(*MESON_OPTIONS, str(checkout_root()), host_identity())
+
+
+def is_configured() -> bool:
+    """Once per build directory and set of options; later changes to meson.build are ninja's business."""
+    try:
+        return _configuration_stamp().read_text() == _configuration_key() and (build_directory() / "build.ninja").exists()
+    except OSError:
+        return False
+
+
+def _configure(reporter: Reporter, offline: bool) -> None:
+    if is_configured():
+        return
+    build = build_directory()
+    meson = build_tools.meson(reporter, offline)
+    capstone = build_tools.capstone_pkg_config(reporter, offline)
+    remove_tree(build)
+    build.mkdir(parents=True)
+    run_step(reporter, "project.configure", "Tandem: configuring",
+             [*meson.command, "setup", *MESON_OPTIONS, build, checkout_root()], environment=_environment(capstone))
+    _configuration_stamp().write_text(_configuration_key())
+
+
+def _environment(capstone: Path | None) -> dict[str, str]:
+    search = [*([str(capstone)] if capstone else []), os.environ.get("PKG_CONFIG_PATH", "")]
+    return {**os.environ, "PKG_CONFIG_PATH": ":".join(filter(None, search)), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _ninja(reporter: Reporter, jobs: int, targets: list[str]) -> bool:
+    """Builds; returns whether there was anything to do. A quick look first keeps the usual case silent and short."""
+    build = build_directory()
+    command = ["ninja", f"-j{jobs}", *targets]
+    look = subprocess.run([*command, "-n"], cwd=build, capture_output=True, text=True)
+    if look.returncode == 0 and "ninja: no work to do." in look.stdout:
+        return False
+    run_step(reporter, "project.build", "Tandem: building", command, cwd=build, counter=ninja_counter)
+    return True
+
+
+def _model_target() -> str:
+    listing = subprocess.run(["ninja", "-t", "targets", "all"], cwd=build_directory(), capture_output=True, text=True).stdout
+    for line in listing.splitlines():
+        target = line.rpartition(": ")[0]
+        if target == MODEL_LIBRARY or target.endswith(f"/{MODEL_LIBRARY}"):
+            return target
+    raise FrontendError(f"the checkout's meson.build has no target {MODEL_LIBRARY}")
+
+
+def _stage_stamp() -> Path:
+    return build_directory() / ".tandem-staged"
+
+
+def _stage_is_current() -> bool:
+    """False after an interrupted install: the stamp is written last."""
+    try:
+        return _stage_stamp().stat().st_mtime_ns >= (build_directory() / ".ninja_log").stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _install() -> None:
+    build = build_directory()
+    meson = _configured_meson(build)
+    result = subprocess.run([*meson, "install", "--no-rebuild", "--only-changed", "--quiet", "--destdir", str(stage_directory())],
+                            cwd=build, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise FrontendError("meson install failed:", details=(result.stdout + result.stderr).splitlines()[-20:])
+    _stage_stamp().touch()
+
+
+def _configured_meson(build: Path) -> list[str]:
+    """The meson that configured this directory; another version refuses it."""
+    return build_tools.meson(Reporter(quiet=True), offline=True).command
+
+
+# --- kbuild: the guest's driver ------------------------------------------------------------------------------------------
+
+def driver_sources() -> list[tuple[Path, Path]]:
+    """guest-driver/ and the abi headers, at the same relative places as in the checkout."""
+    root = checkout_root()
+    trees = [root / "guest-driver", root / "hw-model/abi"]
+    return [(path, path.relative_to(root)) for tree in trees for path in files_below(tree)]
+
+
+def has_driver() -> bool:
+    return any((checkout_root() / "guest-driver" / name).exists() for name in ("Kbuild", "Makefile"))
+
+
+def driver_directory(kernel: Path) -> Path:
+    return checkout_directory() / f"driver-{kernel.name}"
+
+
+def ensure_driver(kernel: Path, reporter: Reporter, jobs: int) -> Path:
+    """tandem.ko for the kernel in this finished directory of build_kernel."""
+    place = driver_directory(kernel)
+    module = place / "tandem.ko"
+    key = content_key(kernel.name, tree_key(checkout_root() / "guest-driver", checkout_root() / "hw-model/abi"))
+    stamp = place / "key"
+    with locked(place.name + "-" + checkout_directory().name):
+        with contextlib.suppress(OSError):
+            if stamp.read_text() == key and module.exists():
+                return module
+        _build_driver(kernel, place, module, reporter, jobs)
+        write_atomically(stamp, key.encode())
+    return module
+
+
+def _build_driver(kernel: Path, place: Path, module: Path, reporter: Reporter, jobs: int) -> None:
+    """Copies what changed, so that make compiles only that, and keeps objects out of the way of the next copy."""
+    tree = place / "tree"
+    mirror_sources(tree)
+    run_step(reporter, "driver.build", "driver: building",
+             ["make", f"-j{jobs}", "-C", kernel / "build", f"M={tree / 'guest-driver'}", "modules"], counter=make_counter)
+    built = tree / "guest-driver/tandem.ko"
+    if not built.exists():
+        raise FrontendError("guest-driver builds no tandem.ko; its Kbuild must say obj-m += tandem.o")
+    write_atomically(module, built.read_bytes())
+
+
+def mirror_sources(tree: Path) -> None:
+    """Like mirror_files, but the tree also holds make's output: only sources that left the checkout are removed."""
+    listing = tree / ".sources"
+    wanted = driver_sources()
+    before = set(listing.read_text().splitlines()) if listing.exists() else set()
+    names = {str(relative) for _, relative in wanted}
+    for gone in before - names:
+        (tree / gone).unlink(missing_ok=True)
+    write_atomically(listing, "".join(f"{name}\n" for name in sorted(before | names)).encode())
+    mirror_files(wanted, tree, keep_others=True)
+    write_atomically(listing, "".join(f"{name}\n" for name in sorted(names)).encode())
+
