@@ -26,7 +26,7 @@ TERMINAL_INTERVAL = 0.2
 PLAIN_INTERVAL = 20.0
 LINES_SHOWN_ON_FAILURE = 30
 
-# Seconds on two idle cores, for the first run, when the cache knows nothing yet. {"kernel.build": 330.0, ...}
+# Seconds on two idle cores and objects to make, for the first run, when the cache knows nothing yet.
 FIRST_ESTIMATES = {
     "packages.install": 60.0,
     "qemu.unpack": 5.0,
@@ -39,6 +39,7 @@ FIRST_ESTIMATES = {
     "project.build": 90.0,
     "driver.build": 10.0,
 }
+FIRST_UNITS = {"kernel.build": 2040}
 
 
 class Durations:
@@ -56,7 +57,7 @@ class Durations:
     def units(self, step: str) -> int | None:
         entry = self._known.get(step)
         value = entry.get("units") if isinstance(entry, dict) else None
-        return value if isinstance(value, int) and value > 0 else None
+        return value if isinstance(value, int) and value > 0 else FIRST_UNITS.get(step)
 
     def remember(self, step: str, seconds: float, units: int | None = None) -> None:
         self._known = read_json(self._path)
@@ -246,7 +247,7 @@ def run_logged(command: Sequence[str | Path], *, log: Path, title: str, cwd: Pat
                                        start_new_session=True)
         except OSError as error:
             raise FrontendError(f"{title}: cannot start {words[0]}: {error.strerror}") from error
-        with _ticking(on_tick):
+        with process.stdout, _ticking(on_tick):
             try:
                 for line in process.stdout:
                     record.write(line)
