@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a record says, as named values: one function for each type of tandem_trace.h.
+
+These are the only places that know where in a record a type keeps what; the comments beside enum tandem_trace_type are
+their specification. Addresses are integers; the keys in ADDRESSES tell which values are.
+"""
+import functools
+
+from .vocabulary import constant, enum_names, process_name, record_type, set_flags
+
+ADDRESSES = {"va", "root", "pc", "source", "destination", "notify_start", "notify_end", "pte", "page"}
+
+
+def _end(record):
+    return {"records": record[9], "lost": record[10]}
+
+
+def _reset(record):
+    return {"kind": enum_names("tandem_reset_kind")[record[5]]}
+
+
+def _bind(record):
+    return {"translation": enum_names("tandem_translation")[record[5]], "tgid": record[7], "root": record[6],
+            "name": process_name(record[9], record[10])}
+
+
+def _unbind(_record):
+    return {}
+
+
+def _queue(record):
+    fields = {"state": enum_names("tandem_queue_state")[record[5]]}
+    if record[9]:
+        fields |= {"error": enum_names("tandem_queue_error")[record[9]], "va": record[6], "pc": record[10]}
+    return fields
+
+
+def _doorbell(record):
+    return {"write_index": record[9]}
+
+
+def _fetch(record):
+    return {"packet": record[8], "packet_type": enum_names("tandem_packet_type")[record[5]], "va": record[6]}
+
+
+def _dispatch(record):
+    return {"packet": record[8], "va": record[6], "workgroups": record[9], "work_items": record[10]}
+
+
+def _retire(record):
+    return {"packet": record[8], "ns": record[9], "lane_instructions": record[10]}
+
+
+def _fence(record):
+    detail = record[5]
+    fields = {"kind": enum_names("tandem_trace_fence")[detail & 0xff],
+              "scope": enum_names("tandem_fence_scope")[detail >> 8], "seqno": record[8]}
+    return fields | ({"va": record[6], "value": record[9]} if record[6] else {})
+
+
+def pte_fields(pte):
+    """What a leaf PTE maps, and how."""
+    lowest = constant("TANDEM_PTE_APERTURE") & -constant("TANDEM_PTE_APERTURE")
+    aperture = (pte & constant("TANDEM_PTE_APERTURE")) // lowest
+    rights = [name for name in ("WRITE", "ATOMIC", "ACCESSED", "DIRTY") if pte & constant(f"TANDEM_PTE_{name}")]
+    return {"pte": pte, "page": pte & constant("TANDEM_PTE_ADDRESS"), "aperture": enum_names("tandem_aperture")[aperture],
+            "bits": [name.lower() for name in rights]}
+
+
+def _walk(record):
+    detail, pte = record[5], record[9]
+    fields = {"va": record[6], "access": enum_names("tandem_access")[detail & 0xff], "levels": detail >> 8 & 0xff,
+              "restarts": detail >> 16, "ns": record[10]}
+    return fields | (pte_fields(pte) if pte & constant("TANDEM_PTE_VALID") else {"pte": pte})
+
+
+def _fill(record):
+    return {"va": record[6], "bytes": record[7], "level": record[5], "evicted": bool(record[10]), **pte_fields(record[9])}
+
+
+def _fault(record):
+    detail = record[5]
+    return {"va": record[6], "access": enum_names("tandem_access")[detail & 0xff],
+            "reason": enum_names("tandem_fault_reason")[detail >> 8 & 0xff],
+            "client": enum_names("tandem_fault_client")[detail >> 16], "id": record[8], "pc": record[9],
+            "overflow": bool(record[10])}
+
+
+def _replay(record):
+    return {"command": record[8], "released": record[9]}
+
+
+def _cancel(record):
+    return {"va": record[6], "command": record[8], "failed": record[9],
+            "error": enum_names("tandem_queue_error")[record[5]]}
+
+
+def invalidation_cause(record):
+    """Of INVALIDATE, INVALIDATED and NOTE."""
+    return record[5] & 0xffff
+
+
+def _invalidation(record):
+    return {"va": record[6], "bytes": record[7], "seqno": record[8],
+            "cause": enum_names("tandem_cause")[invalidation_cause(record)],
+            "flags": set_flags("TANDEM_INVALIDATE_", record[5] >> 16)}
+
+
+def _invalidate(record):
+    return {**_invalidation(record), "notify_start": record[9], "notify_end": record[10], "tgid": record[4]}
+
+
+def entries_killed(record):
+    return record[9] & 0xffffffff
+
+
+def stores_drained(record):
+    return record[9] >> 32
+
+
+def _invalidated(record):
+    return {**_invalidation(record), "hit": set_flags("TANDEM_HIT_", record[4]), "entries": entries_killed(record),
+            "stores": stores_drained(record), "ns": record[10]}
+
+
+def copy_is_virtual(record):
+    return record[5] & 0xff == constant("TANDEM_TRACE_COPY_VIRTUAL")
+
+
+def _copy(record):
+    detail = record[5]
+    fields = {"kind": enum_names("tandem_trace_copy")[detail & 0xff], "source": record[9], "bytes": record[7],
+              "ns": record[10], "seqno": record[8]}
+    if copy_is_virtual(record):
+        return {"va": record[6], **fields}
+    apertures = enum_names("tandem_aperture")
+    return {"destination": record[6], **fields, "source_aperture": apertures[detail >> 8 & 0xff],
+            "destination_aperture": apertures[detail >> 16]}
+
+
+def _note(record):
+    return {"va": record[6], "bytes": record[7], "seqno": record[8],
+            "cause": enum_names("tandem_cause")[invalidation_cause(record)], "value": record[9], "tgid": record[4]}
+
+
+def _command(record):
+    detail = record[5]
+    return {"command": enum_names("tandem_command_type")[detail & 0xffff],
+            "error": enum_names("tandem_command_error")[detail >> 16], "seqno": record[8], "ns": record[9]}
+
+
+def _suspend(record):
+    return {"packet": record[8], "returns": bool(record[9])}
+
+
+_DECODERS = {
+    "END": _end, "RESET": _reset, "BIND": _bind, "UNBIND": _unbind, "QUEUE": _queue, "DOORBELL": _doorbell, "FETCH": _fetch,
+    "DISPATCH": _dispatch, "RETIRE": _retire, "FENCE": _fence, "WALK": _walk, "FILL": _fill, "FAULT": _fault,
+    "REPLAY": _replay, "CANCEL": _cancel, "INVALIDATE": _invalidate, "INVALIDATED": _invalidated, "COPY": _copy,
+    "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend,
+}
+
+
+@functools.cache
+def decoders():
+    """Type -> function from a record to its named values."""
+    return {record_type(name): function for name, function in _DECODERS.items()}
+
+
+@functools.cache
+def types_without_queue():
+    """Records whose member `queue` holds something else than a queue."""
+    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE"))
+
+
+@functools.cache
+def types_with_va():
+    """Records that tell of a virtual address in `va`; of COPY only those that copy_is_virtual()."""
+    return frozenset(record_type(name) for name in ("QUEUE", "FETCH", "DISPATCH", "FENCE", "WALK", "FILL", "FAULT", "CANCEL",
+                                                    "INVALIDATE", "INVALIDATED", "COPY", "NOTE"))
+
+
+@functools.cache
+def types_with_cause():
+    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE"))
+
+
+def decode(record):
+    return decoders()[record[1]](record)
