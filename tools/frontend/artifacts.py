@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import build_kernel, build_project, build_qemu
+from .cache import cache_root, check_cache_path
 from .progress import Reporter
 from .setup_packages import ensure_packages, firmware_directories, static_busybox
 from .status import FrontendError
@@ -57,6 +58,7 @@ def ensure(*kinds: str, kernel: str = "default", quiet: bool = True, jobs: int |
     unknown = set(kinds) - set(KINDS)
     if unknown:
         raise ValueError(f"unknown kinds of artifacts: {sorted(unknown)}")
+    check_cache_path()
     choice = build_kernel.choose_kernel(kernel)
     wanted = with_dependencies(set(kinds))
     build = Build(reporter or Reporter(quiet=quiet), jobs or default_jobs(), offline)
@@ -64,7 +66,10 @@ def ensure(*kinds: str, kernel: str = "default", quiet: bool = True, jobs: int |
     if planned:
         ensure_packages(build.reporter, offline)
         build.reporter.plan(planned)
-    found = _ensure_all(wanted, choice, build)
+    try:
+        found = _ensure_all(wanted, choice, build)
+    except OSError as error:
+        raise FrontendError(f"cannot build in the cache {cache_root()}: {error}") from error
     check_complete(found)
     return found
 

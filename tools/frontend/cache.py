@@ -14,10 +14,14 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .status import FrontendError
+
 KEY_LENGTH = 16
+_held_locks: set[int] = set()
 
 
 def checkout_root() -> Path:
@@ -32,6 +36,20 @@ def cache_root() -> Path:
         return Path(explicit).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser().absolute() / "tandem"
+
+
+def check_cache_path() -> None:
+    """Refuses a cache that cannot work, with words instead of a failure deep inside make."""
+    root = cache_root()
+    if any(character.isspace() or character in ":%#$'\"\\" for character in str(root)):
+        raise FrontendError(f"the cache's path {str(root)!r} holds a space or a character that make cannot bear; "
+                            "name another directory in TANDEM_CACHE.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FrontendError(f"cannot make the cache directory {root}: {error.strerror}; name another in TANDEM_CACHE.") from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise FrontendError(f"the cache directory {root} is not writable; name another in TANDEM_CACHE.")
 
 
 def content_key(*parts: str | bytes) -> str:
@@ -85,7 +103,11 @@ def os_release() -> dict[str, str]:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Holds the cache's lock of that name across processes; says so when it has to wait. The kernel drops it on a crash."""
+    """Holds the cache's lock of that name across processes; says so when it has to wait.
+
+    Build tools that run meanwhile inherit it (see inherited_locks), so that a killed front end frees it only when the last of
+    them has ended: two makes never work in one tree.
+    """
     path = cache_root() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+") as handle:
@@ -100,7 +122,16 @@ def locked(name: str) -> Iterator[None]:
         handle.truncate()
         handle.write(str(os.getpid()))
         handle.flush()
-        yield
+        _held_locks.add(handle.fileno())
+        try:
+            yield
+        finally:
+            _held_locks.discard(handle.fileno())
+
+
+def inherited_locks() -> tuple[int, ...]:
+    """The file descriptors that a build tool must be given (subprocess's pass_fds)."""
+    return tuple(_held_locks)
 
 
 @contextlib.contextmanager
@@ -192,7 +223,6 @@ def mark_used(entry: Path) -> None:
 
 def prune(pattern: str, keep: int) -> None:
     """Removes all but the `keep` most recently used entries that match. An entry used in the last day always stays."""
-    import time
     entries = sorted(cache_root().glob(pattern), key=lambda entry: entry.stat().st_mtime, reverse=True)
     for entry in entries[keep:]:
         if time.time() - entry.stat().st_mtime > 24 * 3600:

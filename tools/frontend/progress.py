@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from .cache import cache_root, read_json, write_json
+from .cache import cache_root, inherited_locks, read_json, write_json
 from .status import FrontendError
 
 TERMINAL_INTERVAL = 0.2
@@ -244,7 +244,7 @@ def run_logged(command: Sequence[str | Path], *, log: Path, title: str, cwd: Pat
         try:
             process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-                                       start_new_session=True)
+                                       start_new_session=True, pass_fds=inherited_locks())
         except OSError as error:
             raise FrontendError(f"{title}: cannot start {words[0]}: {error.strerror}") from error
         with process.stdout, _ticking(on_tick):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Keys, locks and the one-rename rule of the build cache."""
 
+import fcntl
 import multiprocessing
 import os
+import subprocess
 import tempfile
 import time
 import unittest
@@ -10,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from frontend import cache
+from frontend.status import FrontendError
 
 
 class CacheCase(unittest.TestCase):
@@ -136,6 +139,36 @@ class Locks(CacheCase):
         holder.join(20)
         with cache.locked("thing"):
             pass
+
+
+    def test_a_build_tool_keeps_the_lock_of_a_killed_front_end(self):
+        with cache.locked("thing"):
+            tool = subprocess.Popen(["sleep", "30"], pass_fds=cache.inherited_locks())
+        self.addCleanup(tool.wait)
+        self.addCleanup(tool.kill)
+        with open(cache.cache_root() / "locks/thing.lock") as handle, self.assertRaises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.assertEqual(cache.inherited_locks(), ())
+
+
+class CachePath(CacheCase):
+    def refused(self, path):
+        with mock.patch.dict(os.environ, {"TANDEM_CACHE": str(path)}), self.assertRaises(FrontendError) as caught:
+            cache.check_cache_path()
+        self.assertIn("TANDEM_CACHE", caught.exception.message)
+
+    def test_paths_that_make_cannot_bear_are_refused(self):
+        self.refused(self.root / "my cache")
+        self.refused(self.root / "a:b")
+
+    def test_a_file_in_the_way_is_refused(self):
+        (self.root / "file").write_text("")
+        self.refused(self.root / "file")
+        self.refused(self.root / "file/below")
+
+    def test_a_good_path_is_made(self):
+        cache.check_cache_path()
+        self.assertTrue(cache.cache_root().is_dir())
 
 
 class Files(CacheCase):
