@@ -174,9 +174,7 @@ def _add_trace(subparsers):
 
 
 def _add_setup(subparsers):
-    parser = subparsers.add_parser("setup", add_help=False, help="fetch and build everything that the other commands need")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
-    parser.set_defaults(handler="cli:setup_command_line")
+    subparsers.add_parser("setup", help="fetch and build everything that the other commands need")  # see dispatch()
 
 
 def build_parser():
@@ -194,11 +192,6 @@ def trace_command(args):
     return view(args.arguments)
 
 
-def setup_command_line(args):
-    from . import setup
-    return setup.main(args.arguments)
-
-
 def _find_handler(name):
     module, function = name.split(":")
     return getattr(importlib.import_module(f"{__package__}.{module}"), function)
@@ -211,18 +204,23 @@ def report(error):
     return error.status
 
 
+def dispatch(arguments):
+    if arguments[:1] == ["setup"]:  # it has a parser of its own
+        from . import setup
+        return setup.main(arguments[1:])
+    args = build_parser().parse_args(arguments)
+    return _find_handler(args.handler)(args)
+
+
 def main(arguments):
     from .run import Interrupted, stop_on_signals
-    if arguments[:1] == ["setup"]:  # its options are its own: argparse would take --help for itself
-        arguments = ["setup", "--", *arguments[1:]]
-    args = build_parser().parse_args(arguments)
     stop_on_signals()
     try:
-        return _find_handler(args.handler)(args) or 0
+        return dispatch(arguments) or 0
     except FrontendError as error:
         return report(error)
     except BrokenPipeError:
         return SIGNAL_BASE + signal.SIGPIPE
     except Interrupted as interruption:
-        print("\ntandem: interrupted, the guest is off", file=sys.stderr)
+        print("\ntandem: interrupted", file=sys.stderr)
         return INTERRUPTED if interruption.number == signal.SIGINT else SIGNAL_BASE + interruption.number

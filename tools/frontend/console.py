@@ -17,7 +17,7 @@ _PANIC = re.compile(r"Kernel panic - not syncing: ?(.*)")
 _SPLAT_START = re.compile(
     r"WARNING: |BUG: |kernel BUG at |Oops: |general protection fault|INFO: task .* blocked for more than"
     r"|INFO: possible |INFO: rcu|INFO: trying to register non-static key|INFO: inconsistent lock state|possible circular locking"
-    r"|possible recursive locking|suspicious RCU usage|watchdog: BUG|soft lockup|hard LOCKUP|unreferenced object"
+    r"|possible recursive locking|suspicious RCU usage|watchdog: BUG|soft lockup|hard LOCKUP|unreferenced object|suspected memory leaks"
     r"|Kernel panic|UBSAN: |KFENCE: |refcount_t: |DEBUG_LOCKS_WARN_ON|Bad page state|Bad rss-counter"
     r"|nobody cared|VM_BUG_ON|page dumped because")
 

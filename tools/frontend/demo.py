@@ -3,7 +3,6 @@
 
 Which workloads, and in which order, share/workloads.json says; each prints its own account of what the GPU did.
 """
-import argparse
 import os
 import sys
 import time
@@ -39,7 +38,7 @@ def run_one(guest, workload, variables):
 def show_summary(trace):
     from trace_reader import summary_main
     say(f"\n=== what the GPU and its driver did, from {trace}")
-    summary_main(argparse.Namespace(file=trace, json=False))
+    summary_main([str(trace)])
 
 
 def demo_command(args):

@@ -183,10 +183,11 @@ def model_programs(build_dir):
     return programs
 
 
-def python_programs():
+def python_programs(prefix="test_"):
+    """Python's test modules. Those named guest_*.py boot guests, and run where the guest's tests run."""
     tools = checkout_root() / "tools"
     runner = Path(__file__).with_name("units.py")
-    files = sorted(path for path in tools.rglob("test_*.py") if path.parent.name == "tests")
+    files = sorted(path for path in tools.rglob(f"{prefix}*.py") if path.parent.name == "tests")
     return [HostProgram(f"{path.parents[1].name} {path.stem.removeprefix('test_')}",
                         [sys.executable, "-B", str(runner), str(path)], str(checkout_root())) for path in files]
 

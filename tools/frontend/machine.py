@@ -12,9 +12,10 @@ DEFAULT_MEMORY = "2G"
 GPU_PORT = "gpuport"
 
 # loglevel=5: warnings and worse reach the serial console, which keeps the boot quick; init passes on everything.
+# tsc=reliable: every virtual CPU reads the host's counter; a watchdog would only mistake a busy host for a bad clock.
 # panic=-1 with QEMU's -no-reboot: a panic ends the machine at once. An oops leaves locks held, so it counts as one.
 KERNEL_ARGUMENTS = (
-    "console=ttyS0", "loglevel=5", "panic=-1", "oops=panic", "rdinit=/init", "no_timer_check", "random.trust_cpu=on",
+    "console=ttyS0", "loglevel=5", "panic=-1", "oops=panic", "rdinit=/init", "no_timer_check", "tsc=reliable", "random.trust_cpu=on",
     "8250.nr_uarts=1", "printk.devkmsg=on",
 )
 

@@ -34,8 +34,10 @@ def stop_on_signals():
     def stop(number, _frame):
         raise Interrupted(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asked for it to be ignored
+        signal.signal(signal.SIGHUP, stop)
 
 
 def machine_config(args, trace=None):

@@ -92,6 +92,8 @@ def test_command(args):
     plan = Plan(args.filter, reporter)
     with host_tests.scratch_directory() as scratch:
         host = host_tests.discover(artifacts, scratch) if args.where != "guest" else []
+        if args.where != "host":
+            host += host_tests.python_programs("guest_")
         sessions = []
         if args.where != "host":
             sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The initramfs, the machine's command line, and where the guest sees the host's paths."""
+import os
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import fakes
+from frontend import gpu_options, guest_image, machine, workloads
+from frontend.status import UsageError
+
+
+def read_archive(data):
+    """A newc archive -> {name: (mode, device, contents)}; independent of the writer."""
+    entries, at = {}, 0
+    while True:
+        assert data[at:at + 6] == b"070701" and at % 4 == 0
+        fields = [int(data[at + 6 + 8 * i:at + 14 + 8 * i], 16) for i in range(13)]
+        mode, size, major, minor, name_size = fields[1], fields[6], fields[9], fields[10], fields[11]
+        name = data[at + 110:at + 110 + name_size - 1].decode()
+        start = (at + 110 + name_size + 3) & ~3
+        if name == "TRAILER!!!":
+            return entries
+        entries[name] = (mode, (major, minor), data[start:start + size])
+        at = (start + size + 3) & ~3
+
+
+class GuestImageTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.directory = Path(scratch.name)
+
+    def file(self, name, data):
+        path = self.directory / name
+        path.write_bytes(data)
+        return path
+
+    def test_archive_holds_init_busybox_modules_and_a_console(self):
+        archive = read_archive(guest_image.assemble(self.file("i", b"init!"), self.file("b", b"box"), [self.file("t.ko", b"mod")]))
+        self.assertEqual(archive["init"], (0o100755, (0, 0), b"init!"))
+        self.assertEqual(archive["dev/console"][:2], (0o020600, (5, 1)))
+        self.assertEqual(archive["modules/t.ko"], (0o100644, (0, 0), b"mod"))
+        self.assertEqual(archive["guest-bin/sh"], (0o120777, (0, 0), b"busybox"))
+        for directory in ("dev", "proc", "sys", "tmp", "host"):
+            self.assertEqual(archive[directory][0], 0o040755)
+
+    def test_equal_contents_share_one_image_and_another_module_makes_another(self):
+        with mock.patch.object(guest_image, "image_cache", lambda: self.directory / "cache"):
+            module = self.file("t.ko", b"one")
+            first = guest_image.ensure_initramfs(None, [module])
+            self.assertEqual(guest_image.ensure_initramfs(None, [module]), first)
+            module.write_bytes(b"two")
+            self.assertNotEqual(guest_image.ensure_initramfs(None, [module]), first)
+            self.assertTrue(os.access(next(first.parent.glob("init-*")), os.X_OK))
+
+    def test_host_paths_in_the_guest(self):
+        self.assertEqual(workloads.guest_path("/usr/bin/env"), "/usr/bin/env")
+        self.assertEqual(workloads.guest_path("/tmp/x/../prog"), "/host/tmp/prog")
+        self.assertEqual(workloads.guest_path("/tmp"), "/host/tmp")
+        self.assertEqual(workloads.guest_path("/tmpfiles"), "/tmpfiles")
+
+
+class MachineTest(unittest.TestCase):
+    def command(self, **config):
+        return machine.command_line(machine.MachineConfig(**config), fakes.artifacts(), "/initramfs", 7, 8, "/con,sole")
+
+    def after(self, command, option):
+        return [command[i + 1] for i, word in enumerate(command) if word == option]
+
+    def test_parallel_mode_always_has_room_for_two_processors(self):
+        self.assertEqual(self.after(self.command(cpus=1), "-smp"), ["1,maxcpus=2"])
+        self.assertEqual(self.after(self.command(cpus=4), "-smp"), ["4,maxcpus=4"])
+        self.assertEqual(self.after(self.command(), "-accel"), ["tcg,thread=multi"])
+
+    def test_gpu_sits_behind_a_root_port_and_takes_its_properties(self):
+        devices = self.after(self.command(gpu="l1-sets=4", trace="/a,b.trace"), "-device")
+        self.assertIn("tandem-gpu,bus=gpuport,l1-sets=4,trace=/a,,b.trace", devices)
+        self.assertTrue(any(device.startswith("pcie-root-port,id=gpuport") for device in devices))
+        self.assertNotIn("tandem-gpu", " ".join(self.command(gpu_present=False)))
+
+    def test_commas_in_paths_are_escaped_and_own_arguments_come_last(self):
+        command = self.command(qemu_arguments=["-d", "guest_errors"])
+        self.assertIn("file,id=serial,path=/con,,sole", command)
+        self.assertEqual(command[-2:], ["-d", "guest_errors"])
+
+    def test_the_host_is_exported_read_only(self):
+        self.assertIn("readonly=on", self.after(self.command(), "-fsdev")[0])
+
+
+class GpuOptionsTest(unittest.TestCase):
+    def test_form_is_checked(self):
+        self.assertEqual(gpu_options.parse("a=1,b=x,,y"), "a=1,b=x,,y")
+        for text in ("a", "a=", "=1", "a=1,", "id=x", "trace=f"):
+            with self.assertRaises(UsageError, msg=text):
+                gpu_options.parse(text)
+
+    def test_later_lists_win(self):
+        self.assertEqual(gpu_options.merge("a=1,b=2", "", "b=3,c=4,,5"), "a=1,b=3,c=4,,5")
+
+
+if __name__ == "__main__":
+    unittest.main()

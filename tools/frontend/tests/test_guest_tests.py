@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's tests: no result is lost, whatever a test does to the guest. The guest is fake."""
+import io
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import fakes
+from frontend import guest_tests, junit
+from frontend.machine import MachineConfig
+from frontend.results import Reporter
+from frontend.status import UsageError
+from frontend.test_runner import Plan, run_guest
+
+
+class GuestTestsTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.stage = fakes.make_stage(scratch.name)
+        self.text = io.StringIO()
+        self.reporter = Reporter(self.text)
+
+    def run_suites(self, pattern=None, user_gpu="", limit=20):
+        sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(), user_gpu, {})
+        run_guest(sessions, Plan(pattern, self.reporter), self.reporter, limit)
+        return {result.name: result for result in self.reporter.results}
+
+    def statuses(self, results):
+        return {name: result.status for name, result in results.items()}
+
+    def test_a_panic_fails_its_test_and_the_others_follow_in_a_new_boot(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes", "Panics", "PassesToo", "Fails"]})
+        results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"One.Passes": "passed", "One.Panics": "failed", "One.PassesToo": "passed",
+                                                  "One.Fails": "failed"})
+        self.assertIn("panicked: One.Panics", results["One.Panics"].message)
+        self.assertIn("fake kernel boots", results["One.Panics"].message)
+        self.assertIn("wrong answer", results["One.Fails"].message)
+
+    def test_a_stalled_test_runs_out_of_its_time(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Stalls", "Passes"]})
+        results = self.run_suites(limit=1)
+        self.assertEqual(self.statuses(results), {"One.Stalls": "failed", "One.Passes": "passed"})
+        self.assertIn("fake GPU: idle", results["One.Stalls"].message)
+
+    def test_a_kernel_complaint_fails_the_test_that_ran(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes", "Warns", "PassesToo"]})
+        results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"One.Passes": "passed", "One.Warns": "failed", "One.PassesToo": "passed"})
+        self.assertIn("WARNING: possible trouble", results["One.Warns"].message)
+
+    def test_a_complaint_at_boot_is_a_failure_of_its_own(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"]})
+        with fakes.behave("splat-at-boot"):
+            results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"Boot.KernelLogIsClean": "failed", "One.Passes": "passed"})
+
+    def test_a_guest_that_never_boots_fails_every_test_and_is_tried_twice(self):
+        for name in ("a_test", "b_test", "c_test"):
+            fakes.add_test_binary(self.stage, name, {name[0].upper(): ["Passes", "PassesToo"]})
+        with fakes.behave("panic-at-boot"):
+            results = self.run_suites()
+        self.assertEqual(len(results), 6)
+        self.assertEqual(set(self.statuses(results).values()), {"failed"})
+        self.assertIn("no init found", results["C.Passes"].message)
+
+    def test_filter_selects_by_suite_and_name(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"], "Two": ["Passes", "Fails"]})
+        self.assertEqual(self.statuses(self.run_suites("Two.P*")), {"Two.Passes": "passed"})
+
+    def test_equal_configurations_share_a_boot_and_the_users_gpu_wins(self):
+        for name in ("a_test", "b_test", "c_test"):
+            fakes.add_test_binary(self.stage, name, {name[0].upper(): ["Passes"]})
+        (self.stage / "share" / "test-configs.json").write_text(
+            '{"b_test": {"gpu": "l1-sets=1,seed=3", "cpus": 4, "kernel_args": "a b"}, "c_test": {"timeout": 300}}')
+        sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(gpu="seed=9"), "seed=9", {})
+        self.assertEqual([[program.group for program, _limit in programs] for _session, programs in sessions],
+                         [["guest a_test", "guest c_test"], ["guest b_test"]])
+        own = sessions[1][0]._config
+        self.assertEqual((own.gpu, own.cpus, own.kernel_arguments), ("l1-sets=1,seed=9", 4, ["a", "b"]))
+        self.assertEqual([limit for _program, limit in sessions[0][1]], [None, 300])
+
+    def test_a_configuration_with_an_unknown_key_is_refused(self):
+        (self.stage / "share" / "test-configs.json").write_text('{"a_test": {"gpus": 2}}')
+        with self.assertRaises(UsageError):
+            guest_tests.load_configs(self.stage)
+
+    def test_a_program_that_lists_no_tests_is_a_failure(self):
+        (self.stage / "bin" / "a_test").write_text("#!/bin/sh\nexit 5\n")
+        (self.stage / "bin" / "a_test").chmod(0o755)
+        self.assertEqual(self.statuses(self.run_suites()), {"Program.ListsItsTests": "failed"})
+
+    def test_junit_holds_every_result(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes", "Fails"]})
+        self.run_suites()
+        path = Path(self.stage) / "out" / "junit.xml"
+        self.reporter.results[0].message = "bell \x07 and worse \x00"
+        junit.write(path, self.reporter.results)
+        root = ElementTree.parse(path).getroot()
+        self.assertEqual((root.get("tests"), root.get("failures")), ("2", "1"))
+        cases = {case.get("name"): case for case in root.iter("testcase")}
+        self.assertIn("wrong answer", cases["Fails"].find("failure").text)
+        self.assertEqual(cases["Passes"].get("classname"), "One")
+
+
+if __name__ == "__main__":
+    unittest.main()
