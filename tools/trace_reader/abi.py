@@ -15,9 +15,9 @@ from pathlib import Path
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / "hw-model" / "abi"
 
 _WORD = (1 << 64) - 1
-_JOIN = "\v"  # stands for backslash-newline, so that a definition is one line and lines can still be counted
+_JOIN = "\v"  # stands for a newline that C does not see, so that a definition is one line and lines can still be counted
 
-_COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.S)
+_COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|/\*', re.S)
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*define\b([^\n]*)$", re.M)
 _DEFINE_BODY = re.compile(r"\s+([A-Za-z_]\w*)(?:\(([^()]*)\))?(?:\s+(.*))?$", re.S)
 _ENUM = re.compile(r"\benum\s+(\w+)\s*\{([^{}]*)(\})?")
@@ -224,13 +224,11 @@ def _readable_text(path):
 
     def blank(match):
         found = match.group(0)
-        return found if found.startswith('"') else "\n" * found.count("\n") or " "
+        if found == "/*":
+            raise AbiError(f"{path}:{text.count(chr(10), 0, match.start()) + 1}: a comment is never closed")
+        return found if found.startswith('"') else _JOIN * found.count("\n") or " "
 
-    text = _COMMENT_OR_STRING.sub(blank, text)
-    opened = text.find("/*")
-    if opened >= 0:
-        raise AbiError(f"{path}:{_line(text, opened)}: a comment is never closed")
-    return text.replace("\\\n", _JOIN)
+    return _COMMENT_OR_STRING.sub(blank, text).replace("\\\n", _JOIN)
 
 
 def _line(text, position):
