@@ -150,7 +150,7 @@ class Guest:
 
     def power_off(self):
         """Let the guest shut down; a guest that does not is ended through QEMU."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(GuestDied):
             self.send(wire.power_off())
         if not self._wait_for_exit(POWER_OFF_TIMEOUT_S):
             self.close()
@@ -182,7 +182,10 @@ class Guest:
     # --- frames ----------------------------------------------------------------------------------------------------------
 
     def send(self, message):
-        self._control.sendall(message)
+        try:
+            self._control.sendall(message)
+        except ConnectionError as error:
+            raise self.death() from error
 
     def fileno(self):
         return self._control.fileno()
@@ -206,7 +209,7 @@ class Guest:
 
     def _fill_pending(self, timeout):
         if not select.select([self._control], [], [], timeout)[0]:
-            self._check_alive()
+            self._check_silence()
             return
         try:
             data = self._control.recv(RECEIVE_BYTES)
@@ -233,9 +236,8 @@ class Guest:
             raise GuestDied("lost", f"the guest's init sent frame {kind} before it was ready", GUEST_LOST,
                             self.console_tail())
 
-    def _check_alive(self):
-        if self._process.poll() is not None:
-            raise self.death()
+    def _check_silence(self):
+        """A QEMU that has ended shows as the end of the stream, behind everything that it still had to say."""
         if self.ready is not None and time.monotonic() - self._last_sign_of_life > SILENCE_S:
             raise GuestDied("hang", f"the guest hangs: no sign of life for {SILENCE_S:.0f} s", GUEST_LOST, self.autopsy())
 
@@ -245,9 +247,10 @@ class Guest:
         """The guest's end came unasked: find out why."""
         self._wait_for_exit(POWER_OFF_TIMEOUT_S)
         panic = self.serial.panic()
-        if panic is not None:
-            return GuestDied("panic", f"the guest's kernel panicked: {panic}", GUEST_PANICKED, self.console_tail())
         errors = self.qemu_errors()
+        if panic is not None:
+            return GuestDied("panic", f"the guest's kernel panicked: {panic}", GUEST_PANICKED,
+                             [*_titled("QEMU", errors), *self.console_tail()])
         code = self._process.poll()
         if code is not None and code < 0:
             message = f"QEMU was killed by {_signal_name(-code)}"
@@ -255,7 +258,7 @@ class Guest:
             message = errors[-1] if errors and self.ready is None else f"QEMU ended with status {code}"
         else:
             message = "the guest ended without an exit status"
-        return GuestDied("lost", message, GUEST_LOST, [*errors, *self.console_tail()])
+        return GuestDied("lost", message, GUEST_LOST, [*_titled("QEMU", errors), *self.console_tail()])
 
     def timeout(self, seconds):
         return GuestDied("timeout", f"time ran out after {seconds:g} s", TIMED_OUT, self.autopsy())
@@ -270,9 +273,7 @@ class Guest:
             text = self._qmp.monitor("info tandem") if self.config.gpu_present else ""
         except QmpError as error:
             text = f"QEMU's monitor does not answer: {error}"
-        if text.strip():
-            lines += ["--- info tandem", *text.rstrip().splitlines()]
-        return lines
+        return [*lines, *_titled("QEMU", self.qemu_errors()), *_titled("info tandem", text.splitlines())]
 
     def qemu_errors(self):
         try:
@@ -280,10 +281,9 @@ class Guest:
         except OSError:
             return []
 
-    @property
-    def exited_early(self):
-        """QEMU ended before the guest came up: the command line was wrong, most likely."""
-        return self.ready is None and self._process is not None and self._process.poll() is not None
+
+def _titled(title, lines):
+    return [f"--- {title}", *lines] if any(line.strip() for line in lines) else []
 
 
 def _signal_name(number):

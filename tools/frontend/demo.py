@@ -21,13 +21,13 @@ def say(text=""):
     print(text, flush=True)
 
 
-def run_one(guest, workload, variables):
+def run_one(guest, workload, variables, timeout):
     """Run one of the demo's workloads; returns its exit status."""
     path = f"{workloads.GUEST_STAGE}/bin/{workload.name}"
     say(f"\n=== {workload.name}: {workload.description}")
     began = time.monotonic()
     program = Program(path, [workload.name, *workload.arguments], "/tmp", variables)
-    ending = Execution(guest, StandardStreams()).run(program)
+    ending = Execution(guest, StandardStreams()).run(program, timeout)
     report_ending(program, ending, guest)
     status = exit_status(ending)
     how = "done" if status == 0 else (f"exit status {status}" if ending.kind == ENDING_EXITED else "killed")
@@ -54,7 +54,7 @@ def demo_command(args):
     with Guest(config, artifacts, args.keep_console) as guest:
         boot(guest, config, artifacts)
         say(f"Linux {guest.ready.release} is up after {time.monotonic() - began:.1f} s, with a GPU at /dev/tandem0.")
-        statuses = [run_one(guest, workload, variables) for workload in sequence]
+        statuses = [run_one(guest, workload, variables, args.timeout) for workload in sequence]
         guest.power_off()
         report_qemu_errors(guest)
     if config.trace and os.path.exists(config.trace):

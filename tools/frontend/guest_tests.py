@@ -2,7 +2,7 @@
 """The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
 
 share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "fault-entries=8", "cpus": 4,
-"memory": "4G", "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300}}. Programs with equal needs
+"memory": "4G", "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}. Programs with equal needs
 share a boot. A GPU property that the user gives wins over the file's.
 """
 import dataclasses
@@ -21,7 +21,7 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"gpu", "cpus", "memory", "kernel_args", "modules", "timeout"}
+CONFIG_KEYS = {"description", "gpu", "cpus", "memory", "kernel_args", "modules", "timeout"}
 
 
 def load_configs(guest_dir):
@@ -192,7 +192,7 @@ def discover(artifacts, base, user_gpu, variables):
     sessions = {}
     for name in workloads.load(artifacts.guest_dir).test_binaries():
         config = configs.get(name, {})
-        key = json.dumps({k: v for k, v in config.items() if k != "timeout"}, sort_keys=True)
+        key = json.dumps({k: v for k, v in config.items() if k not in ("description", "timeout")}, sort_keys=True)
         if key not in sessions:
             machine = machine_for(base, config, user_gpu)
             sessions[key] = (GuestSession(machine, artifacts, config.get("modules", {})), [])

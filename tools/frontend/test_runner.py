@@ -5,11 +5,12 @@
 """
 import fnmatch
 import sys
+from pathlib import Path
 
 from . import guest_tests, host_tests, junit
 from .recorder import Recorder, run_to_the_end
 from .results import FAILED, Reporter, TestResult
-from .run import ensure, guest_variables, machine_config
+from .run import Interrupted, ensure, guest_variables, machine_config
 from .status import FAILED as STATUS_FAILED
 from .status import OK, UsageError
 
@@ -77,10 +78,22 @@ def check_junit_path(path):
     """Find out now, not after ten minutes of tests."""
     if path:
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a"):
                 pass
         except OSError as error:
             raise UsageError(f"--junit {path}: {error.strerror}") from error
+
+
+def discover(args, artifacts, base, scratch):
+    """(programs on the host, sessions of the guest), as far as they were asked for."""
+    host, sessions = [], []
+    if args.where != "guest":
+        host += host_tests.discover(artifacts, scratch)
+    if args.where != "host":
+        host += host_tests.python_programs("guest_")
+        sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args))
+    return host, sessions
 
 
 def test_command(args):
@@ -91,14 +104,13 @@ def test_command(args):
     reporter = Reporter()
     plan = Plan(args.filter, reporter)
     with host_tests.scratch_directory() as scratch:
-        host = host_tests.discover(artifacts, scratch) if args.where != "guest" else []
-        if args.where != "host":
-            host += host_tests.python_programs("guest_")
-        sessions = []
-        if args.where != "host":
-            sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args))
+        host, sessions = discover(args, artifacts, base, scratch)
         if args.list_only:
             return print_tests([*host, *(program for _session, programs in sessions for program, _limit in programs)], plan)
-        run_host(host, plan, reporter, args.test_timeout or TEST_TIMEOUT_S)
-        run_guest(sessions, plan, reporter, args.test_timeout)
+        try:
+            run_host(host, plan, reporter, args.test_timeout or TEST_TIMEOUT_S)
+            run_guest(sessions, plan, reporter, args.test_timeout)
+        except Interrupted:
+            finish(reporter, args)  # what is known so far
+            raise
     return finish(reporter, args)
