@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An address space of the GPU: one open file, bound by TANDEM_IOC_INIT to one process's memory.
+ */
+#ifndef TANDEM_AS_H
+#define TANDEM_AS_H
+
+#include <linux/mmu_notifier.h>
+
+#include "tandem_device.h"
+#include "tandem_pt.h"
+
+/*
+ *   NEW -> ACTIVE         TANDEM_IOC_INIT bound it
+ *   NEW | ACTIVE -> LOST  the device was reset or went away under it
+ *   any -> ENDED          close, exit, exec: unbound
+ *
+ * One function per arrow, each under as->lock. Read without the lock where a stale value does no harm.
+ */
+enum tandem_as_state {
+	TANDEM_AS_NEW = 1,
+	TANDEM_AS_ACTIVE,
+	TANDEM_AS_LOST,
+	TANDEM_AS_ENDED,
+};
+
+/* A fault record, reduced to what the service needs. */
+struct tandem_fault {
+	u64 va;
+	u64 pc;
+	u32 queue;
+	u8 access;  /* enum tandem_access */
+	u8 reason;  /* enum tandem_fault_reason */
+};
+
+/*
+ * Records that wait for service. A record that finds no room is dropped: the REPLAY that follows each batch makes the device
+ * record anew whatever still waits.
+ */
+#define TANDEM_FAULTS_PENDING 256
+
+struct tandem_fault_inbox {
+	spinlock_t lock;          /* taken in interrupts */
+	unsigned int count;
+	struct tandem_fault pending[TANDEM_FAULTS_PENDING];
+	struct tandem_fault batch[TANDEM_FAULTS_PENDING]; /* the service's own */
+};
+
+struct tandem_as_stats {
+	atomic64_t faults;
+	atomic64_t fault_batches;
+	atomic64_t faults_cancelled;
+	atomic64_t faults_retried;
+	atomic64_t pages_mapped;
+	atomic64_t invalidations;
+	atomic64_t invalidations_empty;
+	atomic64_t invalidate_wait_ns;
+	atomic64_t cause[TANDEM_STATS_CAUSES];
+};
+
+struct tandem_as {
+	struct kref ref;
+	struct tandem_device *tdev;
+	struct list_head node;         /* in tdev->spaces, from INIT to teardown */
+	struct work_struct free_work;
+	struct rcu_head rcu;
+
+	struct mutex setup_lock;       /* INIT and teardown, once each */
+	struct mutex lock;             /* state, queues, the order of this address space's commands */
+	enum tandem_as_state state;
+	bool quiet;                    /* nothing of it is alive on the device, for good */
+	u32 epoch;                     /* of the device when it was bound */
+	u32 pasid;                     /* 0: none */
+	struct mm_struct *mm;          /* mm_count reference, from INIT to the end */
+	struct mmu_notifier notifier;  /* exit and ageing */
+	bool notifier_registered;
+	pid_t tgid;
+	char comm[16];
+
+	struct tandem_pt pt;
+	struct mutex chunks_lock;      /* making chunks against teardown */
+	bool chunks_closed;
+	struct xarray chunks;          /* struct tandem_chunk, by number */
+
+	struct work_struct service;
+	struct tandem_fault_inbox *faults;
+
+	struct file *doorbell_file;
+	struct page *doorbell_dummy;   /* what a doorbell write hits when the address space is over */
+	struct mutex doorbell_lock;    /* doorbell_open against inserting the page */
+	bool doorbell_open;
+	DECLARE_BITMAP(doorbell_map, TANDEM_DOORBELLS_PER_PAGE);
+
+	struct list_head queues;
+	unsigned int queue_count;
+	wait_queue_head_t wait;        /* TANDEM_IOC_WAIT */
+
+	struct tandem_as_stats stats;
+};
+
+/* tandem_as.c */
+struct tandem_as *tandem_as_create(struct tandem_device *tdev);
+int tandem_as_init(struct tandem_as *as, u32 *pasid);
+void tandem_as_stop(struct tandem_as *as);
+void tandem_as_lose(struct tandem_as *as);
+void tandem_as_teardown(struct tandem_as *as);
+void tandem_as_get(struct tandem_as *as);
+void tandem_as_put(struct tandem_as *as);
+int tandem_as_enter(struct tandem_as *as);
+int tandem_as_error(struct tandem_as *as);
+bool tandem_as_post(struct tandem_as *as, struct tandem_command *command);
+struct tandem_as *tandem_as_by_pasid(struct tandem_device *tdev, u32 pasid);
+
+/* tandem_mirror.c */
+struct tandem_service_result {
+	u64 start, end;  /* what was mapped */
+	u64 pages;
+};
+
+int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write, struct tandem_service_result *result);
+bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
+bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);
+void tandem_mirror_close(struct tandem_as *as);
+void tandem_mirror_free(struct tandem_as *as);
+
+/* tandem_fault.c, tandem_service.c */
+void tandem_service_work(struct work_struct *work);
+
+/* tandem_doorbell.c */
+int tandem_doorbell_init(struct tandem_as *as);
+void tandem_doorbell_zap(struct tandem_as *as);
+void tandem_doorbell_fini(struct tandem_as *as);
+int tandem_doorbell_mmap(struct tandem_as *as, struct vm_area_struct *vma);
+
+/* tandem_wait.c */
+int tandem_wait_signal(struct tandem_as *as, struct tandem_ioc_wait *args);
+
+/* tandem_stats.c */
+void tandem_stats_as(struct tandem_as *as, struct tandem_ioc_stats *out);
+
+#endif

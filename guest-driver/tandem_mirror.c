@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Mirror translation: the device page table follows the process's own.
+ *
+ * One direction is the fault: read_begin -> snapshot or hmm_range_fault -> chunk lock -> read_retry -> commit. The other is
+ * the notifier: chunk lock -> set_seq, clear, send -> unlock -> wait for the acknowledgement. docs/locking.md shows the two
+ * against each other.
+ *
+ * The process's memory is watched in chunks of 64 MiB, each with one interval notifier, made when the device first faults
+ * there. Smaller chunks mean more callbacks and more commands for one large munmap; larger ones mean that faults collide with
+ * invalidations far away, because the sequence number is the chunk's. 64 MiB is the size and the alignment of malloc's
+ * arenas, so that one thread trimming its arena never makes the faults of another one retry; and it divides the 1 GiB that
+ * one table of level 1 covers, so that the chunk's lock can own its entries.
+ */
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "tandem_as.h"
+#include "tandem_compat.h"
+#include "tandem_trace.h"
+
+#define TANDEM_CHUNK_SHIFT  26
+#define TANDEM_CHUNK_BYTES  (1ULL << TANDEM_CHUNK_SHIFT)
+#define TANDEM_WINDOW_PAGES 512
+
+struct tandem_chunk {
+	struct mmu_interval_notifier notifier;
+	struct tandem_as *as;
+	u64 start;
+	struct mutex lock;
+	u64 pages;                 /* mapped in the chunk */
+	struct tandem_fence fence; /* of the invalidation sent last: whoever finds nothing mapped still waits for it */
+};
+
+/* One page that the device asked for, and what around it is looked at with it. */
+struct tandem_window {
+	u64 va;
+	u64 start, end;
+	bool write;
+	unsigned long pfns[TANDEM_WINDOW_PAGES];
+	u64 ptes[TANDEM_WINDOW_PAGES];
+};
+
+/* ---- notifier: Linux changes its mind ---- */
+
+static u16 tandem_mirror_cause(enum mmu_notifier_event event)
+{
+	static_assert(MMU_NOTIFY_UNMAP + 1 == TANDEM_CAUSE_UNMAP);
+	static_assert(MMU_NOTIFY_RELEASE + 1 == TANDEM_CAUSE_RELEASE);
+	static_assert(MMU_NOTIFY_EXCLUSIVE + 1 == TANDEM_CAUSE_EXCLUSIVE);
+	return event + 1;
+}
+
+/*
+ * Clears the range and sends one invalidation for what was there; uses up or gives back the reserved slot. Returns the
+ * fence to wait for: it also covers invalidations that others have sent before and not seen acknowledged.
+ */
+static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk, struct tandem_invalidate *entry,
+					      enum tandem_wait_mode mode)
+{
+	u64 start = max_t(u64, entry->notify_start, chunk->start);
+	u64 end = min_t(u64, entry->notify_end, chunk->start + TANDEM_CHUNK_BYTES);
+	struct tandem_gather gather = { 0 };
+	struct tandem_as *as = chunk->as;
+
+	lockdep_assert_held(&chunk->lock);
+	if (chunk->pages)
+		tandem_pt_clear(&as->pt, start, end, &gather);
+	if (!gather.pages) {
+		tandem_invalidate_unreserve(as->tdev);
+		atomic64_inc(&as->stats.invalidations_empty);
+		return chunk->fence;
+	}
+	chunk->pages -= gather.pages;
+	entry->start = gather.start;
+	entry->end = gather.end;
+	chunk->fence = tandem_invalidate_send(as, entry, mode);
+	return chunk->fence;
+}
+
+static bool tandem_chunk_lock(struct tandem_chunk *chunk, enum tandem_wait_mode mode)
+{
+	if (mode == TANDEM_MUST_NOT_SLEEP)
+		return mutex_trylock(&chunk->lock);
+	mutex_lock(&chunk->lock);
+	return true;
+}
+
+/*
+ * When this returns true no access of the device uses what the range was mapped to. It allocates nothing and takes no lock
+ * under which anybody allocates.
+ *
+ * A call that must not sleep and cannot finish returns false. If it had to give up before it cleared anything, nothing has
+ * happened; if the acknowledgement was late, the entries are gone, their dirty bits are with Linux, and the chunk's
+ * fence makes the next call wait for it.
+ */
+static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier, const struct mmu_notifier_range *range,
+				     unsigned long sequence)
+{
+	struct tandem_chunk *chunk = container_of(notifier, struct tandem_chunk, notifier);
+	enum tandem_wait_mode mode = mmu_notifier_range_blockable(range) ? TANDEM_MAY_SLEEP : TANDEM_MUST_NOT_SLEEP;
+	struct tandem_as *as = chunk->as;
+	struct tandem_invalidate entry = {
+		.cause = tandem_mirror_cause(range->event),
+		.notify_start = range->start,
+		.notify_end = range->end,
+	};
+	struct tandem_fence fence;
+
+	/* The process is over: unbinding at once spares an invalidation for each chunk. */
+	if (range->event == MMU_NOTIFY_RELEASE)
+		tandem_as_stop(as);
+	if (!tandem_invalidate_reserve(as->tdev, mode))
+		goto refused;
+	if (!tandem_chunk_lock(chunk, mode)) {
+		tandem_invalidate_unreserve(as->tdev);
+		goto refused;
+	}
+	mmu_interval_set_seq(notifier, sequence);
+	fence = tandem_chunk_clear(chunk, &entry, mode);
+	mutex_unlock(&chunk->lock);
+	if (tandem_invalidate_wait(as, fence, mode))
+		return true;
+refused:
+	atomic64_inc(&as->tdev->stats.nonblock_refused);
+	return false;
+}
+
+static const struct mmu_interval_notifier_ops tandem_mirror_ops = {
+	.invalidate = tandem_mirror_invalidate,
+};
+
+/* ---- chunks ---- */
+
+static struct tandem_chunk *tandem_chunk_alloc(struct tandem_as *as, u64 va)
+{
+	struct tandem_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+
+	if (!chunk)
+		return NULL;
+	chunk->as = as;
+	chunk->start = round_down(va, TANDEM_CHUNK_BYTES);
+	chunk->fence.epoch = as->epoch;
+	mutex_init(&chunk->lock);
+	return chunk;
+}
+
+/* chunks_lock held, and a reference to mm_users. */
+static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
+{
+	unsigned long index = chunk->start >> TANDEM_CHUNK_SHIFT;
+	int ret;
+
+	if (as->chunks_closed)
+		return -ENODEV;
+	ret = xa_reserve(&as->chunks, index, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		return ret;
+	ret = mmu_interval_notifier_insert(&chunk->notifier, as->mm, chunk->start, TANDEM_CHUNK_BYTES,
+					   &tandem_mirror_ops);
+	if (ret)
+		xa_release(&as->chunks, index);
+	else
+		xa_store(&as->chunks, index, chunk, GFP_KERNEL);
+	return ret;
+}
+
+/* Chunks stay until the address space is freed. */
+static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	int ret;
+
+	if (chunk)
+		return chunk;
+	chunk = tandem_chunk_alloc(as, va);
+	if (!chunk)
+		return ERR_PTR(-ENOMEM);
+	/* Only this address space's service makes chunks: nobody else can have made this one meanwhile. */
+	mutex_lock(&as->chunks_lock);
+	ret = tandem_chunk_insert(as, chunk);
+	mutex_unlock(&as->chunks_lock);
+	if (ret) {
+		kfree(chunk);
+		return ERR_PTR(ret);
+	}
+	return chunk;
+}
+
+/* Gives dirty pages back, and lets nothing be mapped any more. The device is unbound or was reset. */
+static void tandem_chunk_close(struct tandem_as *as, struct tandem_chunk *chunk)
+{
+	struct tandem_gather gather = { 0 };
+
+	/* Whoever commits after us sees under this lock that the address space is not ACTIVE any more. */
+	mutex_lock(&chunk->lock);
+	if (chunk->pages)
+		tandem_pt_clear(&as->pt, chunk->start, chunk->start + TANDEM_CHUNK_BYTES, &gather);
+	chunk->pages = 0;
+	mutex_unlock(&chunk->lock);
+	mmu_interval_notifier_remove(&chunk->notifier);
+}
+
+void tandem_mirror_close(struct tandem_as *as)
+{
+	struct tandem_chunk *chunk;
+	unsigned long index;
+
+	mutex_lock(&as->chunks_lock);
+	as->chunks_closed = true;
+	mutex_unlock(&as->chunks_lock);
+	xa_for_each(&as->chunks, index, chunk)
+		tandem_chunk_close(as, chunk);
+}
+
+void tandem_mirror_free(struct tandem_as *as)
+{
+	struct tandem_chunk *chunk;
+	unsigned long index;
+
+	xa_for_each(&as->chunks, index, chunk)
+		kfree(chunk);
+	xa_destroy(&as->chunks);
+}
+
+/* ---- fault: the device wants a page ---- */
+
+/* mmap_lock held. Chooses the window: inside the VMA, and inside one 2 MiB block because fault-around is at most that. */
+static int tandem_window_choose(struct tandem_as *as, struct tandem_window *window)
+{
+	struct vm_area_struct *vma = vma_lookup(as->mm, window->va);
+	u64 start = round_down(window->va, (u64)tandem_fault_around);
+
+	if (!vma)
+		return -ENOENT;
+	if (!(vma->vm_flags & VM_READ) || vma->vm_flags & (VM_IO | VM_PFNMAP))
+		return -EACCES;
+	if (window->write && !(vma->vm_flags & VM_WRITE))
+		return -EACCES;
+	window->start = max_t(u64, start, vma->vm_start);
+	window->end = min_t(u64, start + tandem_fault_around, vma->vm_end);
+	return 0;
+}
+
+static unsigned long tandem_window_pfn(const struct tandem_window *window)
+{
+	return window->pfns[(window->va - window->start) >> PAGE_SHIFT];
+}
+
+/*
+ * What of the window is present now; faults nothing in, so a neighbour can neither fail nor be changed (hmm_range_fault with
+ * a request for one page would fault the rest of the window with it).
+ */
+static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *window, struct hmm_range *range)
+{
+	int ret;
+
+	mmap_read_lock(as->mm);
+	ret = tandem_window_choose(as, window);
+	if (!ret) {
+		range->start = window->start;
+		range->end = window->end;
+		range->default_flags = 0;
+		memset(window->pfns, 0, sizeof(window->pfns[0]) * ((window->end - window->start) >> PAGE_SHIFT));
+		ret = hmm_range_fault(range);
+	}
+	mmap_read_unlock(as->mm);
+	return ret;
+}
+
+/* Faults the one page in, as a CPU access would. */
+static int tandem_window_fault(struct tandem_as *as, struct tandem_window *window, struct tandem_chunk *chunk)
+{
+	unsigned long pfn = 0;
+	struct hmm_range range = {
+		.notifier = &chunk->notifier,
+		.start = window->va,
+		.end = window->va + PAGE_SIZE,
+		.hmm_pfns = &pfn,
+		.default_flags = HMM_PFN_REQ_FAULT | (window->write ? HMM_PFN_REQ_WRITE : 0),
+	};
+
+	return tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
+}
+
+static bool tandem_window_is_served(const struct tandem_window *window)
+{
+	unsigned long pfn = tandem_window_pfn(window);
+
+	return pfn & HMM_PFN_VALID && (!window->write || pfn & HMM_PFN_WRITE);
+}
+
+/* Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking stay right that way. */
+static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
+{
+	u64 pte = hmm_pfn_to_phys(pfn) | TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
+
+	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR || is_zone_device_page(hmm_pfn_to_page(pfn)))
+		return 0;
+	if (pfn & HMM_PFN_WRITE)
+		pte |= TANDEM_PTE_WRITE;
+	if (pfn & HMM_PFN_WRITE && as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
+		pte |= TANDEM_PTE_ATOMIC;
+	return pte;
+}
+
+/* Is the page part of a mapping of 2 MiB or more? hmm: such a mapping begins aligned, and its pages are alike. */
+static bool tandem_window_is_huge(const struct tandem_window *window)
+{
+	return hmm_pfn_to_map_order(tandem_window_pfn(window)) >= TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT;
+}
+
+static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window, struct tandem_gather *gather,
+				      struct tandem_service_result *result)
+{
+	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
+	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
+
+	if (tandem_window_is_huge(window)) {
+		u64 pte = tandem_mirror_pte(as, tandem_window_pfn(window)) - (window->va - block);
+
+		result->start = block;
+		result->end = block + (1ULL << TANDEM_LEAF_2M);
+		return tandem_pt_map_2m(&as->pt, block, pte, gather);
+	}
+	for (i = 0; i < count; i++)
+		window->ptes[i] = tandem_mirror_pte(as, window->pfns[i]);
+	result->start = window->start;
+	result->end = window->end;
+	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
+}
+
+/*
+ * Chunk lock held, the sequence is still good: writes the entries. What they replace is invalidated, or else a translation
+ * without the permission would live on and the access fault for ever.
+ */
+static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window *window,
+					       struct tandem_service_result *result)
+{
+	struct tandem_gather gather = { 0 };
+	struct tandem_as *as = chunk->as;
+	unsigned int written = tandem_window_map(as, window, &gather, result);
+	struct tandem_invalidate entry = {
+		.cause = TANDEM_CAUSE_UPGRADE,
+		.start = gather.start,
+		.end = gather.end,
+		.notify_start = result->start,
+		.notify_end = result->end,
+	};
+
+	lockdep_assert_held(&chunk->lock);
+	chunk->pages += written - gather.pages;
+	result->pages = written;
+	atomic64_add(written, &as->stats.pages_mapped);
+	if (!gather.pages) {
+		tandem_invalidate_unreserve(as->tdev);
+		return (struct tandem_fence){ .epoch = as->epoch };
+	}
+	chunk->fence = tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP);
+	return chunk->fence;
+}
+
+static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk, struct tandem_window *window,
+				unsigned long sequence, struct tandem_service_result *result)
+{
+	struct tandem_fence fence = { .epoch = as->epoch };
+	int ret;
+
+	if (!tandem_mirror_pte(as, tandem_window_pfn(window)))
+		return -EFAULT;
+	ret = tandem_pt_prepare(&as->pt, window->va, !tandem_window_is_huge(window));
+	if (ret)
+		return ret;
+	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
+	mutex_lock(&chunk->lock);
+	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
+		ret = -ENODEV;
+	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
+		ret = -EBUSY;
+	else
+		fence = tandem_chunk_commit(chunk, window, result);
+	mutex_unlock(&chunk->lock);
+	if (ret)
+		tandem_invalidate_unreserve(as->tdev);
+	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
+	return ret;
+}
+
+/* One round. -EBUSY: a notifier came in between, or a page was faulted in and has to be looked at again. */
+static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk, struct tandem_window *window,
+			     struct tandem_service_result *result)
+{
+	struct hmm_range range = {
+		.notifier = &chunk->notifier,
+		.hmm_pfns = window->pfns,
+	};
+	int ret;
+
+	range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
+	ret = tandem_window_snapshot(as, window, &range);
+	if (ret)
+		return ret;
+	if (tandem_window_is_served(window))
+		return tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
+	return tandem_window_fault(as, window, chunk) ?: -EBUSY;
+}
+
+/* No mapping there is no reason to watch the place. */
+static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *window)
+{
+	int ret;
+
+	if (window->va >= min_t(u64, TASK_SIZE_MAX, TANDEM_VA_LIMIT))
+		return -ENOENT;
+	mmap_read_lock(as->mm);
+	ret = tandem_window_choose(as, window);
+	mmap_read_unlock(as->mm);
+	return ret;
+}
+
+/*
+ * Maps the page that the device asked for, and what of its neighbourhood is present. Called by the service only, with a
+ * reference to mm_users. 0 also when notifiers kept colliding until the time was over: the device will ask again.
+ * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be had.
+ */
+int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write, struct tandem_service_result *result)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_retry_ms);
+	struct tandem_window *window;
+	struct tandem_chunk *chunk;
+	int ret;
+
+	window = kvmalloc(sizeof(*window), GFP_KERNEL);
+	if (!window)
+		return -ENOMEM;
+	window->va = round_down(va, PAGE_SIZE);
+	window->write = write;
+	ret = tandem_mirror_check(as, window);
+	if (ret)
+		goto out;
+	chunk = tandem_chunk_get(as, va);
+	ret = PTR_ERR_OR_ZERO(chunk);
+	if (ret)
+		goto out;
+	for (;;) {
+		ret = tandem_mirror_try(as, chunk, window, result);
+		if (ret != -EBUSY || time_after(jiffies, deadline))
+			break;
+		atomic64_inc(&as->stats.faults_retried);
+	}
+	if (ret == -EFAULT)
+		/* The mapping may have gone meanwhile: then say so. */
+		ret = tandem_mirror_check(as, window) ?: -EFAULT;
+	if (ret == -EBUSY)
+		ret = 0;
+out:
+	kvfree(window);
+	return ret;
+}
+
+/* Would the access succeed as things are? True for what a neighbour's window has mapped already. */
+bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	u64 need = TANDEM_PTE_VALID | (write ? TANDEM_PTE_WRITE : 0) | (atomic ? TANDEM_PTE_ATOMIC : 0);
+	u64 pte = 0;
+
+	if (!chunk)
+		return false;
+	mutex_lock(&chunk->lock);
+	if (READ_ONCE(as->state) == TANDEM_AS_ACTIVE)
+		pte = tandem_pt_read(&as->pt, va);
+	mutex_unlock(&chunk->lock);
+	return (pte & need) == need;
+}
+
+/* Called with page table locks held: takes no lock. The tables live until the notifier is unregistered. */
+bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear)
+{
+	end = min_t(u64, end, TANDEM_VA_LIMIT);
+	return start < end && tandem_pt_young(&as->pt, start, end, clear);
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Fault service of one address space: takes all the records that wait, sorts them, serves each page once, cancels what
+ * cannot be served, and lets the device try again with one REPLAY for the batch.
+ *
+ * A record may be old: served by a neighbour's fault-around, or overtaken by an invalidation. It never hurts to map what the
+ * process has mapped now, and the REPLAY makes the device record anew whatever still finds nothing.
+ */
+#include <linux/memcontrol.h>
+#include <linux/sched/mm.h>
+#include <linux/sort.h>
+
+#include "tandem_as.h"
+#include "tandem_trace.h"
+
+/* What is served last also serves what stands before it. */
+static int tandem_fault_rank(const struct tandem_fault *fault)
+{
+	switch (fault->access) {
+	case TANDEM_ACCESS_WRITE:
+		return 1;
+	case TANDEM_ACCESS_ATOMIC:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+static int tandem_fault_compare(const void *left, const void *right)
+{
+	const struct tandem_fault *a = left, *b = right;
+
+	if (a->va != b->va)
+		return a->va < b->va ? -1 : 1;
+	return tandem_fault_rank(a) - tandem_fault_rank(b);
+}
+
+static unsigned int tandem_service_take(struct tandem_fault_inbox *inbox)
+{
+	unsigned int count;
+
+	spin_lock_irq(&inbox->lock);
+	count = inbox->count;
+	memcpy(inbox->batch, inbox->pending, count * sizeof(*inbox->batch));
+	inbox->count = 0;
+	spin_unlock_irq(&inbox->lock);
+	sort(inbox->batch, count, sizeof(*inbox->batch), tandem_fault_compare, NULL);
+	return count;
+}
+
+static void tandem_service_cancel(struct tandem_as *as, const struct tandem_fault *fault, enum tandem_queue_error status)
+{
+	struct tandem_command command = {
+		.type = TANDEM_COMMAND_CANCEL,
+		.pasid = as->pasid,
+		.u.cancel = { .queue = fault->queue, .status = status, .va = fault->va },
+	};
+
+	if (!tandem_as_post(as, &command))
+		return;
+	atomic64_inc(&as->stats.faults_cancelled);
+	trace_tandem_cancel(as->pasid, fault->queue, fault->va, status);
+}
+
+static enum tandem_queue_error tandem_service_status(int error)
+{
+	switch (error) {
+	case 0:
+		return TANDEM_QUEUE_OK;
+	case -ENOENT: /* no mapping there */
+		return TANDEM_QUEUE_ADDRESS_FAULT;
+	case -EACCES: /* a mapping without the permission */
+	case -EPERM:
+		return TANDEM_QUEUE_PERMISSION_FAULT;
+	default:
+		return TANDEM_QUEUE_SERVICE_FAILED;
+	}
+}
+
+static void tandem_service_note(struct tandem_as *as, const struct tandem_service_result *result)
+{
+	struct tandem_command command = {
+		.type = TANDEM_COMMAND_NOTE,
+		.pasid = as->pasid,
+		.u.note = {
+			.cause = TANDEM_CAUSE_SERVICE,
+			.tgid = as->tgid,
+			.start = result->start,
+			.end = result->end,
+			.value = result->pages,
+		},
+	};
+
+	if (as->tdev->config.features & TANDEM_FEATURE_TRACE)
+		tandem_as_post(as, &command);
+}
+
+/* What the device says cannot be repaired by mapping the page again. */
+static bool tandem_service_is_beyond_repair(const struct tandem_fault *fault)
+{
+	return fault->reason == TANDEM_FAULT_PAGE_DMA || fault->reason == TANDEM_FAULT_TABLE_DMA ||
+	       fault->reason == TANDEM_FAULT_BAD_PTE;
+}
+
+static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	bool write = fault->access == TANDEM_ACCESS_WRITE || fault->access == TANDEM_ACCESS_ATOMIC;
+	bool atomic = fault->access == TANDEM_ACCESS_ATOMIC;
+	struct tandem_service_result result = { .start = fault->va, .end = fault->va };
+	int error;
+
+	atomic64_inc(&as->stats.faults);
+	if (tandem_service_is_beyond_repair(fault)) {
+		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n", as->pasid, fault->va,
+				    fault->reason);
+		tandem_service_cancel(as, fault, TANDEM_QUEUE_DMA_ERROR);
+		return;
+	}
+	/* Without PCIe atomics the page would have to be made exclusive, which this driver does not offer yet. */
+	if (atomic && !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)) {
+		tandem_service_cancel(as, fault, TANDEM_QUEUE_PERMISSION_FAULT);
+		return;
+	}
+	if (tandem_mirror_is_mapped(as, fault->va, write, atomic))
+		return;
+	error = tandem_mirror_fault(as, fault->va, write, &result);
+	trace_tandem_service(as->pasid, result.start, result.end, result.pages, error);
+	if (error)
+		tandem_service_cancel(as, fault, tandem_service_status(error));
+	else
+		tandem_service_note(as, &result);
+}
+
+static void tandem_service_replay(struct tandem_as *as, unsigned int faults)
+{
+	struct tandem_command command = {
+		.type = TANDEM_COMMAND_REPLAY,
+		.pasid = as->pasid,
+	};
+
+	if (tandem_as_post(as, &command))
+		trace_tandem_replay(as->pasid, faults);
+}
+
+static bool tandem_service_is_over(struct tandem_as *as)
+{
+	return READ_ONCE(as->state) != TANDEM_AS_ACTIVE;
+}
+
+/*
+ * The process is gone when nobody but us uses its memory: then nothing is worth serving, and mmput brings the release that
+ * unbinds the address space.
+ */
+static void tandem_service_batch(struct tandem_as *as, unsigned int count)
+{
+	const struct tandem_fault *batch = as->faults->batch;
+	struct mem_cgroup *memcg, *before;
+	unsigned int i;
+
+	memcg = get_mem_cgroup_from_mm(as->mm);
+	before = set_active_memcg(memcg);
+	for (i = 0; i < count && !tandem_service_is_over(as); i++) {
+		if (atomic_read(&as->mm->mm_users) == 1)
+			break;
+		/* Of one page the strongest access is served; if that is cancelled, REPLAY brings the others back. */
+		if (i + 1 < count && batch[i].va == batch[i + 1].va)
+			continue;
+		tandem_service_fault(as, &batch[i]);
+		cond_resched();
+	}
+	set_active_memcg(before);
+	mem_cgroup_put(memcg);
+}
+
+void tandem_service_work(struct work_struct *work)
+{
+	struct tandem_as *as = container_of(work, struct tandem_as, service);
+	unsigned int count = tandem_service_take(as->faults);
+
+	if (count && !tandem_service_is_over(as) && mmget_not_zero(as->mm)) {
+		atomic64_inc(&as->stats.fault_batches);
+		tandem_service_batch(as, count);
+		tandem_service_replay(as, count);
+		/*
+		 * Asynchronous: the last mmput runs exit_mmap and with it our own release, which must not wait for anything that
+		 * this work item does.
+		 */
+		mmput_async(as->mm);
+	}
+	tandem_as_put(as);
+}
