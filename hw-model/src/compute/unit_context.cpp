@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "compute/unit_context.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "compute/execute.h"
+
+namespace tandem::compute {
+
+Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_t va, uint32_t detail) {
+  wave.error = {.error = error, .va = va, .pc = d.pc, .detail = detail, .lane = lane};
+  return Next::Failed;
+}
+
+UnitContext::UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory,
+                         std::function<uint64_t()> now)
+    : config(config),
+      translator(translator),
+      memory(memory),
+      now(std::move(now)),
+      random(config.seed + config.unit),
+      code(handlers_for(static_cast<IsaLevel>(config.isa_level))) {}
+
+uint32_t UnitContext::write_queued(Wave& wave) { return wave.stores.write_all(memory, config.store_drain, random); }
+
+void UnitContext::synchronise_code(Wave& wave) {
+  write_queued(wave);
+  code.drop(wave.request.pasid);
+}
+
+UnitContext::Reach UnitContext::reach(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, Access access,
+                                      MemoryRun& run) {
+  if (in_lds_window(va)) {
+    run = {.va = TANDEM_LDS_BASE, .bytes = wave.group->lds_bytes, .host = wave.group->lds(), .lds = true};
+    return Reach::Hit;
+  }
+  wave.request.va = gva(va);
+  wave.request.access = access;
+  wave.request.pc = d.pc;
+  const TlbEntry* entry = translator.lookup(wave.request);
+  if (!entry) {
+    const TranslationResult result = translator.translate(wave.request, wave);
+    if (result.kind == TranslationResult::Kind::Wait) return Reach::Wait;
+    if (result.kind == TranslationResult::Kind::Failed) {
+      fail(wave, d, result.error, lane, va, static_cast<uint32_t>(access));
+      return Reach::Failed;
+    }
+    entry = result.entry;
+  }
+  run = {.va = entry->va.value, .bytes = entry->bytes, .host = entry->host, .device_address = entry->device_address,
+         .aperture = entry->aperture, .lds = false};
+  return Reach::Hit;
+}
+
+bool UnitContext::address_allowed(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, uint32_t bytes, Access access) {
+  const bool lds = in_lds_window(va) && va - TANDEM_LDS_BASE + bytes <= wave.group->lds_bytes;
+  if (lds || va <= TANDEM_VA_LIMIT - bytes) return true;
+  fail(wave, d, TANDEM_QUEUE_ADDRESS_RANGE, lane, va, static_cast<uint32_t>(access));
+  return false;
+}
+
+void UnitContext::stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes) {
+  if (!run.lds) memory.stored(run.aperture, run.device_address + (va - run.va), bytes);
+  break_reservations(wave, run.lds, va, bytes);
+}
+
+void UnitContext::stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+  while (lanes) {
+    const uint64_t page = address[first_lane(lanes)] & ~(TANDEM_PAGE_BYTES - 1);
+    uint64_t low = ~uint64_t{0}, high = 0;
+    LaneMask here = 0;
+    for_each_lane(lanes, [&](uint32_t lane) {
+      if ((address[lane] & ~(TANDEM_PAGE_BYTES - 1)) != page) return;
+      here |= lane_bit(lane);
+      low = std::min(low, address[lane]);
+      high = std::max(high, address[lane] + bytes);
+    });
+    stored_range(wave, run, low, high - low);
+    lanes &= ~here;
+  }
+}
+
+void UnitContext::begin_store_instruction(Wave& wave) {
+  ++store_instructions;
+  while (wave.stores.instructions() >= config.store_queue_depth)
+    wave.stores.write_one_instruction(memory, config.store_drain, random);
+}
+
+void UnitContext::enqueue(Wave& wave, const MemoryRun& run, uint64_t va, uint64_t value, uint32_t bytes) {
+  const uint32_t piece = va % bytes == 0 ? bytes : 1;
+  for (uint32_t done = 0; done < bytes; done += piece, value >>= 8) {
+    const uint64_t offset = va + done - run.va;
+    wave.stores.push({.va = va + done, .host = run.host + offset, .device_address = run.device_address + offset,
+                      .value = value, .instruction = store_instructions, .bytes = static_cast<uint8_t>(piece),
+                      .aperture = run.aperture});
+  }
+  break_reservations(wave, false, va, bytes);
+}
+
+void UnitContext::write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+  if (wave.stores.empty()) return;
+  for_each_lane(lanes, [&](uint32_t lane) {
+    if (address[lane] < TANDEM_VA_LIMIT) wave.stores.write_overlapping(address[lane], bytes, memory, config.store_drain);
+  });
+}
+
+void UnitContext::break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes) {
+  for (Wave* wave : waves) {
+    if (!wave->reserved || wave->request.pasid != by.request.pasid || (lds && wave->group != by.group)) continue;
+    for_each_lane(wave->reserved, [&](uint32_t lane) {
+      const Reservation& r = wave->reservation[lane];
+      if (ranges_overlap(r.va, r.bytes, va, bytes)) wave->reserved &= ~lane_bit(lane);
+    });
+  }
+}
+
+}  // namespace tandem::compute

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Step "compute unit" meets "mmu" and "mem": what instruction handlers may ask of the unit that they run on. Everything
+// here is compiled once, for the baseline; handlers are compiled for several x86-64 levels (execute.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "compute/code_cache.h"
+#include "compute/wave.h"
+
+namespace tandem::compute {
+
+// A stretch of memory behind one host pointer, as the lanes of one instruction see it.
+struct MemoryRun {
+  uint64_t va = 0;
+  uint64_t bytes = 0;
+  std::byte* host = nullptr;
+  uint64_t device_address = 0;
+  tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
+  bool lds = false;  // private to the workgroup: never queued, nobody is told
+};
+
+class UnitContext {
+ public:
+  UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory, std::function<uint64_t()> now);
+
+  const ComputeConfig config;
+  Translator& translator;
+  MemoryPort& memory;
+  const std::function<uint64_t()> now;
+  Random random;
+  CodeCache code;
+  std::vector<Wave*> waves;            // resident
+  uint64_t generation = 0;             // counts drains: a decoded instruction or entry from before may be gone
+  uint64_t store_instructions = 0;     // numbers the queued stores
+  uint64_t loads = 0, stores = 0, atomics = 0;   // lane accesses, for the counters
+
+  // Finds the memory at va, of which at least one byte is usable. Waits and failures are complete in the wavefront
+  // but for Wave::pending.
+  enum class Reach : uint8_t { Hit, Wait, Failed };
+  Reach reach(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, Access access, MemoryRun& run);
+
+  // [va, va + bytes) is LDS of the workgroup or a user address; otherwise the wavefront fails.
+  bool address_allowed(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, uint32_t bytes, Access access);
+
+  // The lanes have stored `bytes` at their addresses, all within the run: tells the host, page by page, and breaks
+  // reservations.
+  void stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
+  void stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes);
+
+  // Puts one lane's store into the wavefront's queue; bytes that are not naturally aligned go one by one.
+  void enqueue(Wave& wave, const MemoryRun& run, uint64_t va, uint64_t value, uint32_t bytes);
+  void begin_store_instruction(Wave& wave);   // makes room in the queue
+
+  void write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes);
+  uint32_t write_queued(Wave& wave);
+
+  // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
+  void break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes);
+
+  TANDEM_ALWAYS_INLINE bool stores_are_queued() const { return config.store_queue_depth != 0; }
+
+  // fence.i: what this wavefront stored is seen by the instruction fetches of its address space that follow.
+  void synchronise_code(Wave& wave);
+};
+
+Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_t va, uint32_t detail);
+
+TANDEM_ALWAYS_INLINE bool in_lds_window(uint64_t va) { return va - TANDEM_LDS_BASE < TANDEM_LDS_WINDOW; }
+
+}  // namespace tandem::compute
