@@ -14,7 +14,7 @@
 
 struct tandem_as *tandem_as_create(struct tandem_device *tdev)
 {
-	struct tandem_as *as = kzalloc(sizeof(*as), GFP_KERNEL_ACCOUNT);
+	struct tandem_as *as = kzalloc_obj(*as, GFP_KERNEL_ACCOUNT);
 
 	if (!as)
 		return NULL;
@@ -90,6 +90,7 @@ int tandem_as_error(struct tandem_as *as)
 {
 	if (tandem_device_is_gone(as->tdev))
 		return -ENODEV;
+	/* Pairs with tandem_as_move(). */
 	switch (smp_load_acquire(&as->state)) {
 	case TANDEM_AS_ACTIVE:
 		return tandem_epoch(as->tdev) == as->epoch ? 0 : -EIO;
@@ -103,6 +104,7 @@ int tandem_as_error(struct tandem_as *as)
 /* May the caller use it? Only the process that bound it: the memory is compared, not the task. */
 int tandem_as_enter(struct tandem_as *as)
 {
+	/* Pairs with tandem_as_move(). */
 	if (smp_load_acquire(&as->state) == TANDEM_AS_NEW)
 		return tandem_device_is_gone(as->tdev) ? -ENODEV : -EINVAL;
 	return current->mm == as->mm ? tandem_as_error(as) : -EPERM;
@@ -175,8 +177,9 @@ void tandem_as_stop(struct tandem_as *as)
 		tandem_as_move(as, TANDEM_AS_ENDED);
 		tandem_as_unbind(as);
 	}
-	if (as->pasid)
-		WRITE_ONCE(as->quiet, true);
+	if (as->state == TANDEM_AS_NEW)
+		tandem_as_move(as, TANDEM_AS_ENDED);
+	WRITE_ONCE(as->quiet, true);
 	mutex_unlock(&as->lock);
 	wake_up_all(&as->wait);
 }
@@ -263,9 +266,10 @@ static void tandem_as_delist(struct tandem_as *as)
 	xa_erase(&tdev->by_pasid, as->pasid);
 	list_del_init(&as->node);
 	mutex_unlock(&tdev->spaces_lock);
-	/* Records and events of this PASID that are still in the rings find nobody. After that its name is free. */
+	/* Records and events of this PASID that are still in the rings find nobody. After that its names are free. */
 	tandem_fault_drain(tdev);
 	tandem_event_drain(tdev);
+	tandem_queues_free(as);
 	mutex_lock(&tdev->spaces_lock);
 	__clear_bit(as->pasid, tdev->pasid_map);
 	mutex_unlock(&tdev->spaces_lock);
@@ -283,7 +287,6 @@ static void tandem_as_undo(struct tandem_as *as)
 		mmu_notifier_unregister(&as->notifier, as->mm);
 	as->notifier_registered = false;
 	tandem_as_delist(as);
-	tandem_queues_free(as);
 	tandem_pt_fini(&as->pt);
 	tandem_doorbell_fini(as);
 	as->pasid = 0;
@@ -294,7 +297,7 @@ static int tandem_as_build(struct tandem_as *as)
 {
 	int ret;
 
-	as->faults = kvzalloc(sizeof(*as->faults), GFP_KERNEL_ACCOUNT);
+	as->faults = kvzalloc_obj(*as->faults, GFP_KERNEL_ACCOUNT);
 	if (!as->faults)
 		return -ENOMEM;
 	spin_lock_init(&as->faults->lock);

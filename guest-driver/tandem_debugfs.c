@@ -189,7 +189,7 @@ static ssize_t tandem_debugfs_inject_write(struct file *file, const char __user 
 		tandem_hw_reset(tdev, tandem_epoch(tdev), "asked for");
 		return count;
 	}
-	while ((word = strsep(&rest, " \n"))) {
+	while ((word = strsep(&rest, " "))) {
 		ret = *word ? tandem_debugfs_inject_word(word, &bits) : 0;
 		if (ret)
 			return ret;

@@ -78,7 +78,7 @@ struct tandem_report_ring {
 };
 
 #define TANDEM_RING_ORDER   8
-#define TANDEM_RING_ENTRIES (1u << TANDEM_RING_ORDER)
+#define TANDEM_RING_ENTRIES BIT(TANDEM_RING_ORDER)
 
 /* What the device said about itself at probe. */
 struct tandem_config {
@@ -185,9 +185,9 @@ static inline bool tandem_device_is_gone(struct tandem_device *tdev)
 	return READ_ONCE(tdev->hw) == TANDEM_HW_GONE;
 }
 
-/* Pairs with the smp_store_release() in tandem_hw_reset(): who sees the new epoch sees the reset as done. */
 static inline u32 tandem_epoch(struct tandem_device *tdev)
 {
+	/* Pairs with the release in tandem_hw_kill(): who sees the new epoch sees the reset as done. */
 	return smp_load_acquire(&tdev->epoch);
 }
 

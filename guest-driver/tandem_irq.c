@@ -114,12 +114,17 @@ u32 tandem_irq_enable_mask(struct tandem_device *tdev)
 	return mask;
 }
 
-/* After this returns, a completion that is not visible yet raises the vector. */
+/*
+ * After this returns, a completion that is not visible yet raises the vector. What was raised while nobody slept is forgotten
+ * first, or enabling the vector would raise it now.
+ */
 void tandem_irq_arm(struct tandem_device *tdev, enum tandem_vector vector)
 {
 	spin_lock(&tdev->hw_lock);
-	if (!tdev->irq_sleepers[vector]++ && tdev->hw == TANDEM_HW_UP)
+	if (!tdev->irq_sleepers[vector]++ && tdev->hw == TANDEM_HW_UP) {
+		tandem_write32(tdev, TANDEM_REG_INTERRUPT_STATUS, BIT(vector));
 		tandem_write32(tdev, TANDEM_REG_INTERRUPT_ENABLE, tandem_irq_enable_mask(tdev));
+	}
 	spin_unlock(&tdev->hw_lock);
 }
 

@@ -23,14 +23,14 @@
 #include "tandem_trace.h"
 
 #define TANDEM_CHUNK_SHIFT  26
-#define TANDEM_CHUNK_BYTES  (1ULL << TANDEM_CHUNK_SHIFT)
+#define TANDEM_CHUNK_BYTES  BIT_ULL(TANDEM_CHUNK_SHIFT)
 #define TANDEM_WINDOW_PAGES 512
 
 struct tandem_chunk {
 	struct mmu_interval_notifier notifier;
 	struct tandem_as *as;
 	u64 start;
-	struct mutex lock;
+	struct mutex lock;         /* the entries of its range, and what follows */
 	u64 pages;                 /* mapped in the chunk */
 	struct tandem_fence fence; /* of the invalidation sent last: whoever finds nothing mapped still waits for it */
 };
@@ -137,7 +137,7 @@ static const struct mmu_interval_notifier_ops tandem_mirror_ops = {
 
 static struct tandem_chunk *tandem_chunk_alloc(struct tandem_as *as, u64 va)
 {
-	struct tandem_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	struct tandem_chunk *chunk = kzalloc_obj(*chunk, GFP_KERNEL_ACCOUNT);
 
 	if (!chunk)
 		return NULL;
@@ -369,8 +369,6 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	struct tandem_fence fence = { .epoch = as->epoch };
 	int ret;
 
-	if (!tandem_mirror_pte(as, tandem_window_pfn(window)))
-		return -EFAULT;
 	ret = tandem_pt_prepare(&as->pt, window->va, !tandem_window_is_huge(window));
 	if (ret)
 		return ret;
@@ -380,6 +378,9 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 		ret = -ENODEV;
 	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
 		ret = -EBUSY;
+	/* Only now may pages be looked at: until the lock they could have been anybody's. */
+	else if (!tandem_mirror_pte(as, tandem_window_pfn(window)))
+		ret = -EFAULT;
 	else
 		fence = tandem_chunk_commit(chunk, window, result);
 	mutex_unlock(&chunk->lock);
@@ -433,7 +434,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write, struct tandem_
 	struct tandem_chunk *chunk;
 	int ret;
 
-	window = kvmalloc(sizeof(*window), GFP_KERNEL);
+	window = kvmalloc_obj(*window, GFP_KERNEL);
 	if (!window)
 		return -ENOMEM;
 	window->va = round_down(va, PAGE_SIZE);

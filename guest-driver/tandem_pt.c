@@ -14,7 +14,7 @@
 
 #include "tandem_pt.h"
 
-#define TANDEM_BLOCK_BYTES (1ULL << TANDEM_LEAF_2M)
+#define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
 #define TANDEM_STATUS_BITS (TANDEM_PTE_ACCESSED | TANDEM_PTE_DIRTY)
 
 static struct tandem_table *tandem_table_alloc(struct tandem_pt *pt, int level)
@@ -64,9 +64,9 @@ void tandem_pt_fini(struct tandem_pt *pt)
 	mutex_unlock(&pt->lock);
 }
 
-/* Pairs with the release in tandem_pt_prepare(): a table that is seen is seen zeroed. */
 static struct tandem_table *tandem_table_child(struct tandem_table *table, u64 va, int level)
 {
+	/* Pairs with the release in tandem_pt_prepare(): a table that is seen is seen zeroed. */
 	return smp_load_acquire(&table->children[TANDEM_LEVEL_INDEX(va, level)]);
 }
 

@@ -23,7 +23,7 @@ struct tandem_table {
 
 struct tandem_pt {
 	struct device *dev;
-	struct mutex lock;
+	struct mutex lock;                /* making directories, and tandem_pt_fini() */
 	struct tandem_table *root;        /* NULL before tandem_pt_init() and after tandem_pt_fini() */
 	atomic64_t pages;                 /* 4 KiB pages mapped now */
 	atomic64_t tables;

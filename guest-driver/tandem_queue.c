@@ -139,7 +139,7 @@ int tandem_queue_create(struct tandem_as *as, struct tandem_ioc_queue_create *ar
 
 	if (ret)
 		return ret;
-	queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+	queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
 	if (!queue)
 		return -ENOMEM;
 	queue->as = as;
@@ -238,11 +238,11 @@ void tandem_queue_report(struct tandem_device *tdev, const struct tandem_event *
 	spin_unlock(&tdev->queue_lock);
 }
 
-/* Has this queue (or any, for ~0) failed? A queue that does not exist has. Walks under as->lock's stand-in: queue_lock. */
-bool tandem_queue_has_failed(struct tandem_as *as, u32 id)
+/* -EIO if this queue has failed, or any of the address space for ~0; -ENOENT if there is no such queue. */
+int tandem_queue_failure(struct tandem_as *as, u32 id)
 {
+	bool failed = false, found = id == ~0u;
 	struct tandem_queue *queue;
-	bool failed = false, found = false;
 
 	mutex_lock(&as->lock);
 	spin_lock_irq(&as->tdev->queue_lock);
@@ -254,7 +254,9 @@ bool tandem_queue_has_failed(struct tandem_as *as, u32 id)
 	}
 	spin_unlock_irq(&as->tdev->queue_lock);
 	mutex_unlock(&as->lock);
-	return failed || (id != ~0u && !found);
+	if (!found)
+		return -ENOENT;
+	return failed ? -EIO : 0;
 }
 
 /* The device was reset: as->lock held. */

@@ -24,6 +24,6 @@ int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *ar
 void tandem_queues_lose(struct tandem_as *as);
 void tandem_queues_free(struct tandem_as *as);
 void tandem_queue_report(struct tandem_device *tdev, const struct tandem_event *event);
-bool tandem_queue_has_failed(struct tandem_as *as, u32 id);
+int tandem_queue_failure(struct tandem_as *as, u32 id);
 
 #endif

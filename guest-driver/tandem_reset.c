@@ -17,6 +17,7 @@ static void tandem_hw_kill(struct tandem_device *tdev, enum tandem_hw_state next
 	/* The write is posted; the read comes back after it has been carried out. */
 	tandem_read32(tdev, TANDEM_REG_CONTROL);
 	WRITE_ONCE(tdev->hw, next);
+	/* Pairs with tandem_epoch(). */
 	smp_store_release(&tdev->epoch, tdev->epoch + 1);
 }
 

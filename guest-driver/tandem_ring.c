@@ -123,7 +123,7 @@ static void tandem_ring_program(struct tandem_ring *ring)
 	tandem_write32(ring->dev, ring->reg_put, 0);
 }
 
-/* Tells a device that was just reset where everything is. hw_lock held, hw is DOWN: nobody submits, no interrupt handler reads. */
+/* Tells a device that was just reset where everything is. hw_lock held, hw is DOWN: nobody submits, no handler reads. */
 void tandem_rings_program(struct tandem_device *tdev)
 {
 	memset(tdev->status, 0, sizeof(*tdev->status));
@@ -140,8 +140,8 @@ static bool tandem_ring_try_reserve(struct tandem_ring *ring)
 	bool room = true;
 
 	spin_lock(&tdev->hw_lock);
-	/* Acquire: a slot that the device gave back may be overwritten. */
 	if (tdev->hw == TANDEM_HW_UP)
+		/* Acquire: a slot that the device gave back may be overwritten. */
 		room = ring->put - smp_load_acquire(ring->get) + ring->reserved < TANDEM_RING_ENTRIES;
 	if (room)
 		ring->reserved++;

@@ -42,7 +42,7 @@ static int tandem_wait_check(const struct tandem_ioc_wait *args)
 static int tandem_wait_look(struct tandem_as *as, struct tandem_ioc_wait *args)
 {
 	const struct tandem_signal __user *signal = u64_to_user_ptr(args->signal);
-	bool failed = tandem_queue_has_failed(as, args->queue);
+	int failure = tandem_queue_failure(as, args->queue);
 	int error = tandem_as_error(as);
 	s64 value;
 
@@ -52,9 +52,7 @@ static int tandem_wait_look(struct tandem_as *as, struct tandem_ioc_wait *args)
 	args->observed = value;
 	if (tandem_wait_holds(args))
 		return 1;
-	if (error)
-		return error;
-	return failed ? -EIO : 0;
+	return error ? error : failure;
 }
 
 static long tandem_wait_jiffies(s64 left_ns)
