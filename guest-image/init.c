@@ -205,6 +205,7 @@ static void serve_forever(int signals)
 
 int main(void)
 {
+    sethostname("tandem", strlen("tandem"));
     umask(0);
     mount_kernel_file_systems();
     umask(022);

@@ -19,7 +19,7 @@
 #include "launch.h"
 
 #define COPY_BYTES (64 * 1024)
-#define GRACE_MS 5000 /* for killed processes to die: longer than any invalidation may take */
+#define GRACE_MS 20000 /* for killed processes to die: long enough for the driver to reset a GPU that does not answer */
 
 enum program_state { PROGRAM_IDLE, PROGRAM_RUNNING, PROGRAM_ENDING };
 

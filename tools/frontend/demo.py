@@ -4,14 +4,13 @@
 Which workloads, and in which order, share/workloads.json says; each prints its own account of what the GPU did.
 """
 import os
-import sys
 import time
 
 from . import workloads
 from .boot import Guest
 from .execution import Execution, StandardStreams, Program, exit_status
 from .run import BASE_KINDS, boot, ensure, guest_variables, machine_config, report_ending, report_qemu_errors
-from .status import FrontendError
+from .status import GUEST_LOST, FrontendError
 from .wire import ENDING_EXITED
 
 DEFAULT_TRACE = "tandem-demo.trace"
@@ -23,10 +22,9 @@ def say(text=""):
 
 def run_one(guest, workload, variables, timeout):
     """Run one of the demo's workloads; returns its exit status."""
-    path = f"{workloads.GUEST_STAGE}/bin/{workload.name}"
     say(f"\n=== {workload.name}: {workload.description}")
     began = time.monotonic()
-    program = Program(path, [workload.name, *workload.arguments], "/tmp", variables)
+    program = Program(workload.path, [workload.binary, *workload.arguments], "/tmp", variables)
     ending = Execution(guest, StandardStreams()).run(program, timeout)
     report_ending(program, ending, guest)
     status = exit_status(ending)
@@ -57,9 +55,10 @@ def demo_command(args):
         statuses = [run_one(guest, workload, variables, args.timeout) for workload in sequence]
         guest.power_off()
         report_qemu_errors(guest)
-    if config.trace and os.path.exists(config.trace):
-        show_summary(trace)
-        say(f"\nThe trace is in {trace}: './tandem trace show {trace}' lists every event, './tandem trace show --help' tells "
-            "how to filter them.")
+    if not os.path.exists(config.trace):
+        raise FrontendError(f"the guest ran, and the GPU wrote no trace to {trace}", GUEST_LOST)
+    show_summary(trace)
+    say(f"\nThe trace is in {trace}: './tandem trace show {trace}' lists every event, './tandem trace show --help' tells how to "
+        "filter them.")
     say(f"The whole demo took {time.monotonic() - began:.1f} s.")
     return next((status for status in statuses if status), 0)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What can be run: the workloads that the stage describes, and programs of the host by their path.
 
-share/workloads.json is a list of objects with name, description and optional args, or an object that holds that list under
-"workloads" and the names for `./tandem run demo` under "demo".
+share/workloads.json holds a list of objects with name, description and, optionally, binary (in bin/) and args under "workloads",
+and the names for `./tandem run demo`, in their order, under "demo".
 """
 import difflib
 import json
@@ -21,7 +21,13 @@ GUEST_OWNED = ("/dev", "/proc", "/sys", "/tmp", "/run", "/tandem", "/modules", "
 class Workload:
     name: str
     description: str
+    binary: str
     arguments: list = field(default_factory=list)
+
+    @property
+    def path(self):
+        """In the guest."""
+        return f"{GUEST_STAGE}/bin/{self.binary}"
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,16 @@ def load(guest_dir):
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError:
-        document = []
+        document = {}
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
-    entries = document.get("workloads", []) if isinstance(document, dict) else document
-    demo = document.get("demo", []) if isinstance(document, dict) else [e["name"] for e in entries if e.get("demo")]
-    workloads = {e["name"]: Workload(e["name"], e.get("description", ""), list(e.get("args", []))) for e in entries}
-    return Catalogue(workloads, list(demo) or list(workloads), Path(guest_dir) / "bin")
+    workloads = {entry["name"]: _workload(entry) for entry in document.get("workloads", [])}
+    return Catalogue(workloads, document.get("demo", []), Path(guest_dir) / "bin")
+
+
+def _workload(entry):
+    name = entry["name"]
+    return Workload(name, entry.get("description", ""), entry.get("binary", name), list(entry.get("args", [])))
 
 
 def guest_path(path):
@@ -59,8 +68,8 @@ def guest_path(path):
 def resolve(target, arguments, catalogue):
     """(path in the guest, argv) for what the user named. Raises UsageError where there is nothing of that name."""
     if target in catalogue.workloads:
-        defaults = catalogue.workloads[target].arguments
-        return f"{GUEST_STAGE}/bin/{target}", [target, *(arguments or defaults)]
+        workload = catalogue.workloads[target]
+        return workload.path, [workload.binary, *(arguments or workload.arguments)]
     if "/" in target:
         return _host_program(target), [target, *arguments]
     if os.access(catalogue.bin_directory / target, os.X_OK):

@@ -203,6 +203,8 @@ def main():
     if MODE == "refuse":
         print(f"qemu-system-x86_64: {os.environ['FAKE_QEMU_ERROR']}", file=sys.stderr)
         sys.exit(1)
+    for path in re.findall(r"trace=(\S+)", COMMAND_LINE):
+        Path(path).write_text("a trace, of a kind")
     guest = FakeGuest()
     threading.Thread(target=serve_monitor, daemon=True).start()
     if MODE != "never-ready":

@@ -136,6 +136,19 @@ class RunTest(unittest.TestCase):
     def test_shell_runs_commands_and_passes_the_status(self):
         self.assertEqual(self.tandem("shell", "-c", "exit 0"), 0)
 
+    def test_demo_runs_its_workloads_in_one_guest_and_summarises_the_trace(self):
+        (self.stage / "share" / "workloads.json").write_text("""{"workloads": [
+            {"name": "add", "description": "adds", "args": ["print", "3 lanes"]},
+            {"name": "chase", "description": "chases", "binary": "x", "args": ["print", "9 hops", "exit", "6"]}],
+            "demo": ["chase", "add"]}""")
+        trace = self.stage / "t.trace"
+        self.assertNotEqual(self.tandem("run", "--trace", str(trace), "demo"), 0)
+        text = self.out.decode()
+        self.assertLess(text.index("=== chase: chases\n9 hops"), text.index("=== add: adds\n3 lanes"))
+        self.assertIn("exit status 6", text)
+        self.assertIn(f"./tandem trace show {trace}", text)
+        self.assertEqual(text.count("is up after"), 1)
+
     def test_wrong_options(self):
         for words in (["--cpus", "0"], ["--memory", "lots"], ["--timeout", "-1"], ["--gpu", "novalue"], ["--gpu", "bus=x"],
                       ["--env", "novalue"], ["--translation", "magic"]):
