@@ -101,7 +101,8 @@ def _invalidations(summary):
         return ""
     rows = [["cause", "count", "bytes", "entries killed", *_LATENCY_HEADINGS, "hit"]]
     for name, cause in sorted(summary.causes.items(), key=lambda item: -item[1].received):
-        rows.append([name, f"{cause.received:,}", _cause_size(cause), f"{cause.entries_killed:,}", *_latencies(cause.waits), _hits(cause)])
+        rows.append([name, f"{cause.received:,}", _cause_size(cause), f"{cause.entries_killed:,}", *_latencies(cause.waits),
+                     _hits(cause)])
     lines = _table(rows, left={0, 8})
     if summary.unacknowledged:
         lines += f"  without an acknowledgement when the trace ends: {summary.unacknowledged:,}\n"

@@ -55,9 +55,10 @@ def _retire(f, _unit, _processes):
 
 
 def _fence(f, _unit, _processes):
-    value = f", value {f['value']}" if "value" in f else ""
+    what = "command #" if f["kind"] == "command" else f"{f['kind']} of packet "
     scope = "" if f["scope"] == "none" else f", {f['scope']} scope"
-    return f"{f['kind']} {f['seqno']}{scope}{value}"
+    value = f", value {f['value']}" if "value" in f else ""
+    return f"{what}{f['seqno']}{scope}{value}"
 
 
 def _pte(f):

@@ -2,7 +2,8 @@
 """What a whole trace amounts to: counts, bytes and latencies, by process and by cause, gathered in one pass.
 
 Memory grows with the number of address spaces, not with the file: durations go into Samples, and only what is under way
-(faults that wait, invalidations not acknowledged yet) is remembered one by one. report.py turns the result into text, as_dict() into data.
+(faults that wait, invalidations not acknowledged yet) is remembered one by one. report.py turns the result into text,
+as_dict() into data.
 """
 from collections import Counter
 

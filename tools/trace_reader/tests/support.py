@@ -24,7 +24,8 @@ class TraceCase(unittest.TestCase):
     def run_command(self, command, *arguments):
         """(exit status, standard output, standard error)."""
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.dict("os.environ", {"COLUMNS": "200"}):
+        wide = mock.patch.dict("os.environ", {"COLUMNS": "200"})
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), wide:
             status = command([self.path, *arguments])
         return status, out.getvalue(), err.getvalue()
 

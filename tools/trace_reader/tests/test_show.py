@@ -80,6 +80,13 @@ class Lines(TraceCase):
                         "--type", "note")
         self.assertIn("the driver serviced faults by vecadd[123]: 16 pages mapped", line)
 
+    def test_a_fence_tells_its_kind_scope_and_signal(self):
+        detail = constant("TRACE_FENCE_SIGNAL") | constant("FENCE_SYSTEM") << 8
+        line = self.one(TraceWriter().record("FENCE", pasid=1, queue=0, detail=detail, seqno=4, va=0x7f00, a=0),
+                        "--type", "fence")
+        self.assertIn("0x7f00", line)
+        self.assertIn("signal of packet 4, system scope, value 0", line)
+
     def test_a_pasid_bound_again_gets_the_new_name(self):
         self.write(TraceWriter().bind(1, b"old").walk(0x1000).bind(1, b"new").walk(0x1000).end())
         first, second = self.lines("--type", "walk")
