@@ -63,8 +63,12 @@ class GuestSession:
             self._boot()
         return self._guest
 
+    @property
+    def given_up(self):
+        return self._failures >= BOOT_FAILURES_ALLOWED
+
     def _boot(self):
-        if self._failures >= BOOT_FAILURES_ALLOWED:
+        if self.given_up:
             raise self._last_failure
         guest = Guest(self._config, self._artifacts)
         try:
@@ -148,11 +152,22 @@ class GuestProgram:
 
     def attempt(self, names, recorder, limit):
         try:
-            guest = self._session.guest()
+            guest = self._guest(recorder)
         except FrontendError as failure:
             return "\n".join([f"no guest to run in: {failure.message}", *failure.details])
         recorder.kernel_log = guest.kernel_log
         return self._run(guest, names, recorder, limit)
+
+    def _guest(self, recorder):
+        """A boot that fails is a failure to report, and no reason to lose the tests if the next one works."""
+        try:
+            return self._session.guest()
+        except FrontendError as failure:
+            if self._session.given_up:
+                raise
+            guest = self._session.guest()
+            recorder.add("Boot.ComesUp", FAILED, message="\n".join([failure.message, *failure.details]))
+            return guest
 
     def _run(self, guest, names, recorder, limit):
         stream = recorder.stream()

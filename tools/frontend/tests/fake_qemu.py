@@ -68,6 +68,9 @@ class FakeGuest:
 
     def serve(self):
         self.console("fake kernel boots")
+        if MODE == "panic-at-first-boot" and not os.path.exists(os.environ["FAKE_QEMU_BOOT_NOTE"]):
+            Path(os.environ["FAKE_QEMU_BOOT_NOTE"]).touch()
+            self.panic("bad luck")
         if MODE == "panic-at-boot":
             self.panic("no init found")
         if MODE == "never-ready":

@@ -99,8 +99,8 @@ class BootTest(unittest.TestCase):
         self.assertIn("fake GPU: idle", death.details)
 
     def test_a_program_that_computes_is_no_hang(self):
-        with mock.patch.object(boot, "SILENCE_S", 0.5):
-            self.assertEqual(self.run_words("sleep", "1.5", "exit", "4")[0], 4)
+        with mock.patch.object(boot, "SILENCE_S", 1.5):
+            self.assertEqual(self.run_words("sleep", "2.5", "exit", "4")[0], 4)
 
     def test_time_runs_out(self):
         death = self.assert_dies("timeout", TIMED_OUT, "sleep", "100", timeout=0.5)

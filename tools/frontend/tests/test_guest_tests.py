@@ -41,7 +41,7 @@ class GuestTestsTest(unittest.TestCase):
 
     def test_a_stalled_test_runs_out_of_its_time(self):
         fakes.add_test_binary(self.stage, "a_test", {"One": ["Stalls", "Passes"]})
-        results = self.run_suites(limit=1)
+        results = self.run_suites(limit=4)
         self.assertEqual(self.statuses(results), {"One.Stalls": "failed", "One.Passes": "passed"})
         self.assertIn("fake GPU: idle", results["One.Stalls"].message)
 
@@ -65,6 +65,13 @@ class GuestTestsTest(unittest.TestCase):
         self.assertEqual(len(results), 6)
         self.assertEqual(set(self.statuses(results).values()), {"failed"})
         self.assertIn("no init found", results["C.Passes"].message)
+
+    def test_one_failed_boot_is_reported_and_loses_no_test(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"]})
+        with fakes.behave("panic-at-first-boot", FAKE_QEMU_BOOT_NOTE=str(self.stage / "booted")):
+            results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"Boot.ComesUp": "failed", "One.Passes": "passed"})
+        self.assertIn("bad luck", results["Boot.ComesUp"].message)
 
     def test_filter_selects_by_suite_and_name(self):
         fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"], "Two": ["Passes", "Fails"]})

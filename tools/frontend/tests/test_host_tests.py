@@ -66,7 +66,7 @@ class HostTestsTest(unittest.TestCase):
         results = self.run_program(self.python_tests("""\
             def test_a(self): time.sleep(60)
             def test_b(self): pass
-            """), limit=1)
+            """), limit=4)
         self.assertEqual(self.statuses(results), {"test_a": "failed", "test_b": "passed"})
 
     def test_a_failing_set_up_of_a_class_is_a_failure(self):
