@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bad input: each kind of broken file gets a message with the offset and its status, and what is readable is shown."""
 import os
+import random
 import unittest
 
 from trace_reader import TraceReader
@@ -118,6 +119,20 @@ class Damaged(TraceCase):
     def test_bytes_after_the_end(self):
         self.write(TraceWriter().bind().end().bind().walk(0x1000))
         self.shown(2, "offset 192: more bytes follow the END record")
+
+    def test_random_damage_never_raises(self):
+        generator = random.Random(11)
+        writer = TraceWriter().bind().walk(0x1000).fill(0x1000).fault(0x2000).invalidate(1).invalidated(1, hit=("L1",))
+        whole = writer.end().bytes()
+        for _ in range(300):
+            data = bytearray(whole)
+            for _ in range(generator.randrange(1, 8)):
+                data[generator.randrange(len(data))] = generator.choice((0, 1, 0xff, generator.randrange(256)))
+            self.write(bytes(data[:generator.randrange(len(data) + 1)] if generator.random() < 0.3 else data))
+            for command in (self.show, self.summary):
+                for arguments in ((), ("--json",)):
+                    status, _out, err = command(*arguments)
+                    self.assertEqual(status != 0, err != "")
 
     def test_limit_does_not_judge_what_it_has_not_read(self):
         self.write(TraceWriter().bind().walk(0x1000))
