@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The life of an address space: open -> INIT binds it to the caller's memory -> exit, close, reset or removal of the device
- * end it. Ending has two parts. Stopping unbinds it on the device and may happen in a notifier. Tearing down takes notifiers,
- * tables and the PASID away; it may sleep and waits for nobody's memory: a service that hangs in a page fault of the process
- * finds under the chunk's lock that there is nothing to commit to any more.
+ * The life of an address space: open -> INIT binds it to the caller's memory -> exit, close, reset
+ * or removal of the device end it. Ending has two parts. Stopping unbinds it on the device and may
+ * happen in a notifier. Tearing down takes notifiers, tables and the PASID away; it may sleep and
+ * waits for nobody's memory: a service that hangs in a page fault of the process finds under the
+ * chunk's lock that there is nothing to commit to any more.
  */
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -20,7 +21,10 @@ struct tandem_as *tandem_as_create(struct tandem_device *tdev)
 		return NULL;
 	kref_init(&as->ref);
 	tandem_device_get(tdev);
-	/* Its work items run this module's code: the module stays until the last of them is done with it. */
+	/*
+	 * Its work items run this module's code: the module stays until the last of them is done
+	 * with it.
+	 */
 	__module_get(THIS_MODULE);
 	as->tdev = tdev;
 	as->state = TANDEM_AS_NEW;
@@ -42,7 +46,9 @@ void tandem_as_get(struct tandem_as *as)
 	kref_get(&as->ref);
 }
 
-/* mmdrop() and the chunks' notifiers want process context, and as may still be looked at under RCU. */
+/*
+ * mmdrop() and the chunks' notifiers want process context, and as may still be looked at under RCU.
+ */
 static void tandem_as_free(struct work_struct *work)
 {
 	struct tandem_as *as = container_of(work, struct tandem_as, free_work);
@@ -148,7 +154,8 @@ static int tandem_as_activate(struct tandem_as *as)
 
 	memcpy(command.u.bind.comm, as->comm, sizeof(command.u.bind.comm));
 	mutex_lock(&as->lock);
-	ret = as->state == TANDEM_AS_NEW ? tandem_command_sync(as->tdev, &command, as->epoch) : -EIO;
+	ret = as->state == TANDEM_AS_NEW ? tandem_command_sync(as->tdev, &command, as->epoch) :
+					   -EIO;
 	if (!ret)
 		tandem_as_move(as, TANDEM_AS_ACTIVE);
 	mutex_unlock(&as->lock);
@@ -167,8 +174,8 @@ static void tandem_as_unbind(struct tandem_as *as)
 }
 
 /*
- * When this returns the device does nothing for this address space, for good. Idempotent. Called in notifiers (exit): takes
- * no lock under which anybody allocates or waits for memory.
+ * When this returns the device does nothing for this address space, for good. Idempotent. Called in
+ * notifiers (exit): takes no lock under which anybody allocates or waits for memory.
  */
 void tandem_as_stop(struct tandem_as *as)
 {
@@ -184,7 +191,10 @@ void tandem_as_stop(struct tandem_as *as)
 	wake_up_all(&as->wait);
 }
 
-/* The device was reset or is gone. What is mapped stays to be collected by the notifiers; the doorbells must not. */
+/*
+ * The device was reset or is gone. What is mapped stays to be collected by the notifiers; the
+ * doorbells must not.
+ */
 void tandem_as_lose(struct tandem_as *as)
 {
 	mutex_lock(&as->lock);
@@ -204,16 +214,18 @@ static void tandem_as_notify_release(struct mmu_notifier *notifier, struct mm_st
 	tandem_as_stop(container_of(notifier, struct tandem_as, notifier));
 }
 
-static bool tandem_as_notify_clear_young(struct mmu_notifier *notifier, struct mm_struct *mm, unsigned long start,
-					 unsigned long end)
+static bool tandem_as_notify_clear_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+					 unsigned long start, unsigned long end)
 {
-	return tandem_mirror_young(container_of(notifier, struct tandem_as, notifier), start, end, true);
+	return tandem_mirror_young(container_of(notifier, struct tandem_as, notifier), start, end,
+				   true);
 }
 
-static bool tandem_as_notify_test_young(struct mmu_notifier *notifier, struct mm_struct *mm, unsigned long address)
+static bool tandem_as_notify_test_young(struct mmu_notifier *notifier, struct mm_struct *mm,
+					unsigned long address)
 {
-	return tandem_mirror_young(container_of(notifier, struct tandem_as, notifier), address, address + PAGE_SIZE,
-				   false);
+	return tandem_mirror_young(container_of(notifier, struct tandem_as, notifier), address,
+				   address + PAGE_SIZE, false);
 }
 
 static const struct mmu_notifier_ops tandem_as_notifier_ops = {
@@ -266,7 +278,10 @@ static void tandem_as_delist(struct tandem_as *as)
 	xa_erase(&tdev->by_pasid, as->pasid);
 	list_del_init(&as->node);
 	mutex_unlock(&tdev->spaces_lock);
-	/* Records and events of this PASID that are still in the rings find nobody. After that its names are free. */
+	/*
+	 * Records and events of this PASID that are still in the rings find nobody. After that its
+	 * names are free.
+	 */
 	tandem_fault_drain(tdev);
 	tandem_event_drain(tdev);
 	tandem_queues_free(as);
@@ -292,7 +307,10 @@ static void tandem_as_undo(struct tandem_as *as)
 	as->pasid = 0;
 }
 
-/* What INIT may fail at. Everything that it makes, tandem_as_undo() can take away in any state of completeness. */
+/*
+ * What INIT may fail at. Everything that it makes, tandem_as_undo() can take away in any state of
+ * completeness.
+ */
 static int tandem_as_build(struct tandem_as *as)
 {
 	int ret;

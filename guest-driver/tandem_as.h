@@ -15,7 +15,8 @@
  *   NEW | ACTIVE -> LOST  the device was reset or went away under it
  *   any -> ENDED          close, exit, exec: unbound
  *
- * One function per arrow, each under as->lock. Read without the lock where a stale value does no harm.
+ * One function per arrow, each under as->lock. Read without the lock where a stale value does no
+ * harm.
  */
 enum tandem_as_state {
 	TANDEM_AS_NEW = 1,
@@ -34,8 +35,8 @@ struct tandem_fault {
 };
 
 /*
- * Records that wait for service. A record that finds no room is dropped: the REPLAY that follows each batch makes the device
- * record anew whatever still waits.
+ * Records that wait for service. A record that finds no room is dropped: the REPLAY that follows
+ * each batch makes the device record anew whatever still waits.
  */
 #define TANDEM_FAULTS_PENDING 256
 
@@ -65,8 +66,8 @@ struct tandem_as {
 	struct work_struct free_work;
 	struct rcu_head rcu;
 
-	struct mutex setup_lock;       /* INIT and teardown, once each */
-	struct mutex lock;             /* state, queues, the order of this address space's commands */
+	struct mutex setup_lock; /* INIT and teardown, once each */
+	struct mutex lock;	 /* state, queues, the order of this address space's commands */
 	enum tandem_as_state state;
 	bool quiet;                    /* nothing of it is alive on the device, for good */
 	u32 epoch;                     /* of the device when it was bound */
@@ -86,8 +87,8 @@ struct tandem_as {
 	struct tandem_fault_inbox *faults;
 
 	struct file *doorbell_file;
-	struct page *doorbell_dummy;   /* what a doorbell write hits when the address space is over */
-	struct mutex doorbell_lock;    /* doorbell_open against inserting the page */
+	struct page *doorbell_dummy; /* what a doorbell write hits when the address space is over */
+	struct mutex doorbell_lock;  /* doorbell_open against inserting the page */
 	bool doorbell_open;
 	DECLARE_BITMAP(doorbell_map, TANDEM_DOORBELLS_PER_PAGE);
 
@@ -117,7 +118,8 @@ struct tandem_service_result {
 	u64 pages;
 };
 
-int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write, struct tandem_service_result *result);
+int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
+			struct tandem_service_result *result);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);
 void tandem_mirror_close(struct tandem_as *as);

@@ -5,7 +5,8 @@
 #include "tandem_device.h"
 
 /* May sleep for a slot. The fence is reached at once if the device is of another epoch. */
-struct tandem_fence tandem_command_post(struct tandem_device *tdev, struct tandem_command *command, u32 epoch)
+struct tandem_fence tandem_command_post(struct tandem_device *tdev, struct tandem_command *command,
+					u32 epoch)
 {
 	tandem_ring_reserve(&tdev->command, TANDEM_MAY_SLEEP);
 	atomic64_inc(&tdev->stats.commands);
@@ -24,7 +25,10 @@ static int tandem_command_errno(u16 code)
 	}
 }
 
-/* -EIO: the device was reset before the command was done, or the epoch is over. Not interruptible; the deadline bounds it. */
+/*
+ * -EIO: the device was reset before the command was done, or the epoch is over. Not interruptible;
+ * the deadline bounds it.
+ */
 int tandem_command_sync(struct tandem_device *tdev, struct tandem_command *command, u32 epoch)
 {
 	struct tandem_fence fence;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every call into Linux whose shape depends on the kernel's version stands here and nowhere else. The driver is written for
- * 7.3; an older kernel gets its variant of these functions.
+ * Every call into Linux whose shape depends on the kernel's version stands here and nowhere else.
+ * The driver is written for 7.3; an older kernel gets its variant of these functions.
  */
 #ifndef TANDEM_COMPAT_H
 #define TANDEM_COMPAT_H
@@ -10,8 +10,9 @@
 #include <linux/mmu_notifier.h>
 
 /*
- * Faults the range in as range->default_flags ask for. mmap_lock must not be held: handlers that drop it (userfaultfd,
- * file systems) may do so. -EBUSY when notifiers kept colliding until the timeout (jiffies) was over.
+ * Faults the range in as range->default_flags ask for. mmap_lock must not be held: handlers that
+ * drop it (userfaultfd, file systems) may do so. -EBUSY when notifiers kept colliding until the
+ * timeout (jiffies) was over.
  */
 static inline int tandem_compat_fault(struct hmm_range *range, unsigned long timeout)
 {

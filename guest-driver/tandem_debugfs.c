@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* /sys/kernel/debug/tandem0: stats, address_spaces, counters, registers, and inject for the test hooks. */
+/*
+ * /sys/kernel/debug/tandem0: stats, address_spaces, counters, registers, and inject for the test
+ * hooks.
+ */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
@@ -9,14 +12,16 @@
 
 static int tandem_debugfs_stats_show(struct seq_file *seq, void *unused)
 {
-	static const char * const vectors[TANDEM_VECTOR_COUNT] = { "command", "invalidate", "fault", "event", "error" };
+	static const char *const vectors[TANDEM_VECTOR_COUNT] = { "command", "invalidate", "fault",
+								  "event", "error" };
 	struct tandem_device *tdev = seq->private;
 	struct tandem_device_stats *stats = &tdev->stats;
 	int i;
 
 	seq_printf(seq, "epoch %u\n", tandem_epoch(tdev));
 	for (i = 0; i < TANDEM_VECTOR_COUNT; i++)
-		seq_printf(seq, "interrupts_%s %lld\n", vectors[i], atomic64_read(&stats->interrupts[i]));
+		seq_printf(seq, "interrupts_%s %lld\n", vectors[i],
+			   atomic64_read(&stats->interrupts[i]));
 	seq_printf(seq, "fault_records %lld\n", atomic64_read(&stats->fault_records));
 	seq_printf(seq, "fault_records_stale %lld\n", atomic64_read(&stats->fault_records_stale));
 	seq_printf(seq, "events %lld\n", atomic64_read(&stats->events));
@@ -29,6 +34,15 @@ static int tandem_debugfs_stats_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_stats);
 
+static void tandem_debugfs_address_space(struct seq_file *seq, struct tandem_as *as)
+{
+	seq_printf(seq, "pasid %u tgid %d comm %s state %d queues %u", as->pasid, as->tgid,
+		   as->comm, READ_ONCE(as->state), as->queue_count);
+	seq_printf(seq, " pages %lld tables %lld faults %lld invalidations %lld\n",
+		   atomic64_read(&as->pt.pages), atomic64_read(&as->pt.tables),
+		   atomic64_read(&as->stats.faults), atomic64_read(&as->stats.invalidations));
+}
+
 static int tandem_debugfs_address_spaces_show(struct seq_file *seq, void *unused)
 {
 	struct tandem_device *tdev = seq->private;
@@ -36,10 +50,7 @@ static int tandem_debugfs_address_spaces_show(struct seq_file *seq, void *unused
 
 	mutex_lock(&tdev->spaces_lock);
 	list_for_each_entry(as, &tdev->spaces, node)
-		seq_printf(seq, "pasid %u tgid %d comm %s state %d queues %u pages %lld tables %lld faults %lld invalidations %lld\n",
-			   as->pasid, as->tgid, as->comm, READ_ONCE(as->state), as->queue_count,
-			   atomic64_read(&as->pt.pages), atomic64_read(&as->pt.tables),
-			   atomic64_read(&as->stats.faults), atomic64_read(&as->stats.invalidations));
+		tandem_debugfs_address_space(seq, as);
 	mutex_unlock(&tdev->spaces_lock);
 	return 0;
 }
@@ -126,14 +137,18 @@ static int tandem_debugfs_registers_show(struct seq_file *seq, void *unused)
 		u32 offset = tandem_registers[i].offset;
 
 		seq_printf(seq, "0x%04x %s 0x%llx\n", offset, tandem_registers[i].name,
-			   tandem_registers[i].bytes == 8 ? tandem_read64(tdev, offset) : tandem_read32(tdev, offset));
+			   tandem_registers[i].bytes == 8 ? tandem_read64(tdev, offset) :
+							    tandem_read32(tdev, offset));
 	}
 	up_read(&tdev->mmio_lock);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_registers);
 
-/* Words of the inject file: any of the stalls, separated by blanks, replaces what was set; "none" ends them; "reset" resets. */
+/*
+ * Words of the inject file: any of the stalls, separated by blanks, replaces what was set; "none"
+ * ends them; "reset" resets.
+ */
 static const struct {
 	const char *word;
 	u32 bits;
@@ -172,7 +187,8 @@ static int tandem_debugfs_inject_set(struct tandem_device *tdev, u32 bits)
 	return ret;
 }
 
-static ssize_t tandem_debugfs_inject_write(struct file *file, const char __user *user, size_t count, loff_t *position)
+static ssize_t tandem_debugfs_inject_write(struct file *file, const char __user *user, size_t count,
+					   loff_t *position)
 {
 	struct tandem_device *tdev = file->private_data;
 	char buffer[64], *rest = buffer, *word;

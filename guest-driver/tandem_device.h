@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the driver share: the device, its rings, and the functions that one duty offers to the others.
- * The order of locks, and what each protects, stands in docs/locking.md.
+ * What the files of the driver share: the device, its rings, and the functions that one duty offers
+ * to the others. The order of locks, and what each protects, stands in docs/locking.md.
  */
 #ifndef TANDEM_DEVICE_H
 #define TANDEM_DEVICE_H
@@ -26,9 +26,10 @@ struct tandem_as;
 struct tandem_queue;
 
 /*
- * Life of the hardware: DOWN -> UP (tandem_device_start), UP -> DOWN (a reset), DOWN | UP -> GONE (remove).
- * Changed under hw_lock only. Whenever it leaves UP the device has been reset under that same hold of the lock, so whoever sees
- * another epoch than its own knows that nothing of the old epoch is alive.
+ * Life of the hardware: DOWN -> UP (tandem_device_start), UP -> DOWN (a reset), DOWN | UP -> GONE
+ * (remove). Changed under hw_lock only. Whenever it leaves UP the device has been reset under that
+ * same hold of the lock, so whoever sees another epoch than its own knows that nothing of the old
+ * epoch is alive.
  */
 enum tandem_hw_state {
 	TANDEM_HW_DOWN = 1,
@@ -43,8 +44,9 @@ enum tandem_wait_mode {
 };
 
 /*
- * A point in one of the driver's rings. It is reached when the device has completed the entry, or was reset since: after
- * a reset nothing that the entry was about is alive. seqno 0 is reached from the beginning.
+ * A point in one of the driver's rings. It is reached when the device has completed the entry, or
+ * was reset since: after a reset nothing that the entry was about is alive. seqno 0 is reached from
+ * the beginning.
  */
 struct tandem_fence {
 	u64 seqno;
@@ -121,8 +123,8 @@ struct tandem_device {
 	struct tandem_config config;
 
 	void __iomem *regs;
-	phys_addr_t doorbells;         /* of page 0 in BAR 2 */
-	struct rw_semaphore mmio_lock; /* read: registers may be read (then check hw); write: they go away */
+	phys_addr_t doorbells;	       /* of page 0 in BAR 2 */
+	struct rw_semaphore mmio_lock; /* read: registers may be read, if not GONE */
 
 	spinlock_t hw_lock;            /* hw, epoch, irq_sleepers and the driver's rings */
 	enum tandem_hw_state hw;
@@ -187,7 +189,10 @@ static inline bool tandem_device_is_gone(struct tandem_device *tdev)
 
 static inline u32 tandem_epoch(struct tandem_device *tdev)
 {
-	/* Pairs with the release in tandem_hw_kill(): who sees the new epoch sees the reset as done. */
+	/*
+	 * Pairs with the release in tandem_hw_kill(): who sees the new epoch sees the reset as
+	 * done.
+	 */
 	return smp_load_acquire(&tdev->epoch);
 }
 
@@ -202,11 +207,13 @@ void tandem_rings_program(struct tandem_device *tdev);
 bool tandem_ring_reserve(struct tandem_ring *ring, enum tandem_wait_mode mode);
 void tandem_ring_unreserve(struct tandem_ring *ring);
 struct tandem_fence tandem_ring_submit(struct tandem_ring *ring, void *entry, u32 epoch);
-bool tandem_ring_wait(struct tandem_ring *ring, struct tandem_fence fence, enum tandem_wait_mode mode);
+bool tandem_ring_wait(struct tandem_ring *ring, struct tandem_fence fence,
+		      enum tandem_wait_mode mode);
 bool tandem_fence_reached(struct tandem_ring *ring, struct tandem_fence fence);
 
 /* tandem_command.c */
-struct tandem_fence tandem_command_post(struct tandem_device *tdev, struct tandem_command *command, u32 epoch);
+struct tandem_fence tandem_command_post(struct tandem_device *tdev, struct tandem_command *command,
+					u32 epoch);
 int tandem_command_sync(struct tandem_device *tdev, struct tandem_command *command, u32 epoch);
 
 /* tandem_invalidate.c */
@@ -214,7 +221,8 @@ bool tandem_invalidate_reserve(struct tandem_device *tdev, enum tandem_wait_mode
 void tandem_invalidate_unreserve(struct tandem_device *tdev);
 struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_invalidate *entry,
 					   enum tandem_wait_mode mode);
-bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence, enum tandem_wait_mode mode);
+bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
+			    enum tandem_wait_mode mode);
 
 /* tandem_irq.c */
 int tandem_irq_init(struct tandem_device *tdev);

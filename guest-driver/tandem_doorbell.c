@@ -2,9 +2,10 @@
 /*
  * The doorbell page of an address space, mapped into its process.
  *
- * The mapping hangs on a file of its own, with an inode of its own: a mapping does not keep /dev/tandem0 open, so close()
- * really closes, and taking the page away touches this address space only. Once it is over, a private page of memory takes
- * the doorbells' place: a late write is lost instead of killing the process, and cannot reach the PASID's next owner.
+ * The mapping hangs on a file of its own, with an inode of its own: a mapping does not keep
+ * /dev/tandem0 open, so close() really closes, and taking the page away touches this address space
+ * only. Once it is over, a private page of memory takes the doorbells' place: a late write is lost
+ * instead of killing the process, and cannot reach the PASID's next owner.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -31,7 +32,8 @@ int tandem_doorbell_init(struct tandem_as *as)
 	as->doorbell_dummy = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!as->doorbell_dummy)
 		return -ENOMEM;
-	file = anon_inode_create_getfile("[tandem-doorbell]", &tandem_doorbell_fops, as, O_RDWR, NULL);
+	file = anon_inode_create_getfile("[tandem-doorbell]", &tandem_doorbell_fops, as, O_RDWR,
+					 NULL);
 	if (IS_ERR(file)) {
 		__free_page(as->doorbell_dummy);
 		as->doorbell_dummy = NULL;
@@ -43,7 +45,10 @@ int tandem_doorbell_init(struct tandem_as *as)
 	return 0;
 }
 
-/* When this returns the process cannot reach the doorbells. Must come before the PASID is given away or the device runs again. */
+/*
+ * When this returns the process cannot reach the doorbells. Must come before the PASID is given
+ * away or the device runs again.
+ */
 void tandem_doorbell_zap(struct tandem_as *as)
 {
 	mutex_lock(&as->doorbell_lock);

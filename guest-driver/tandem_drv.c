@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Module, PCI probe and removal. Removal is allowed while processes use the device: they get ENODEV and live on; what they
- * hold (struct tandem_device, struct tandem_as) is plain memory by then and goes with their last reference.
+ * Module, PCI probe and removal. Removal is allowed while processes use the device: they get ENODEV
+ * and live on; what they hold (struct tandem_device, struct tandem_as) is plain memory by then and
+ * goes with their last reference.
  */
 #include <linux/bitmap.h>
 #include <linux/dma-mapping.h>
@@ -14,7 +15,8 @@
 
 unsigned int tandem_deadline_ms = 2000;
 module_param_named(deadline_ms, tandem_deadline_ms, uint, 0644);
-MODULE_PARM_DESC(deadline_ms, "Time for an invalidation or a command, in ms, after which the device is reset");
+MODULE_PARM_DESC(deadline_ms,
+		 "Time for an invalidation or a command, in ms, after which the device is reset");
 
 unsigned int tandem_spin_us = 50;
 module_param_named(spin_us, tandem_spin_us, uint, 0644);
@@ -26,11 +28,14 @@ MODULE_PARM_DESC(nonblock_us, "Time that a notifier which must not sleep polls, 
 
 unsigned int tandem_fault_around = 65536;
 module_param_named(fault_around, tandem_fault_around, uint, 0444);
-MODULE_PARM_DESC(fault_around, "Bytes looked at around a faulting page: power of two, 4 KiB to 2 MiB");
+MODULE_PARM_DESC(fault_around,
+		 "Bytes looked at around a faulting page: power of two, 4 KiB to 2 MiB");
 
 unsigned int tandem_retry_ms = 1000;
 module_param_named(retry_ms, tandem_retry_ms, uint, 0644);
-MODULE_PARM_DESC(retry_ms, "Time for one fault against colliding notifiers, in ms, before the device asks again");
+MODULE_PARM_DESC(
+	retry_ms,
+	"Time for one fault against colliding notifiers, in ms, before the device asks again");
 
 unsigned int tandem_queues_per_file = 64;
 module_param_named(queues_per_file, tandem_queues_per_file, uint, 0644);
@@ -100,7 +105,8 @@ static int tandem_probe_pci(struct tandem_device *tdev)
 		return ret;
 	tdev->regs = pcim_iomap_region(pdev, TANDEM_BAR_REGS, TANDEM_NAME);
 	if (IS_ERR(tdev->regs))
-		return dev_err_probe(tdev->dev, PTR_ERR(tdev->regs), "no registers in BAR %d\n", TANDEM_BAR_REGS);
+		return dev_err_probe(tdev->dev, PTR_ERR(tdev->regs), "no registers in BAR %d\n",
+				     TANDEM_BAR_REGS);
 	ret = pcim_request_region(pdev, TANDEM_BAR_DOORBELLS, TANDEM_NAME);
 	if (ret)
 		return ret;
@@ -126,7 +132,10 @@ static void tandem_config_read(struct tandem_device *tdev)
 	config->vram_bytes = tandem_read64(tdev, TANDEM_REG_VRAM_BYTES);
 }
 
-/* The doorbell pages of all address spaces must be in BAR 2, and the numbers be ones that can be worked with. */
+/*
+ * The doorbell pages of all address spaces must be in BAR 2, and the numbers be ones that can be
+ * worked with.
+ */
 static int tandem_probe_config(struct tandem_device *tdev)
 {
 	struct tandem_config *config = &tdev->config;
@@ -136,10 +145,13 @@ static int tandem_probe_config(struct tandem_device *tdev)
 		return dev_err_probe(tdev->dev, -ENODEV, "not a Tandem GPU\n");
 	tandem_config_read(tdev);
 	if (config->abi_version >> 16 != TANDEM_ABI_MAJOR)
-		return dev_err_probe(tdev->dev, -ENODEV, "hardware ABI %u.%u, this driver knows %u\n",
-				     config->abi_version >> 16, config->abi_version & 0xffff, TANDEM_ABI_MAJOR);
+		return dev_err_probe(tdev->dev, -ENODEV,
+				     "hardware ABI %u.%u, this driver knows %u\n",
+				     config->abi_version >> 16, config->abi_version & 0xffff,
+				     TANDEM_ABI_MAJOR);
 	if (config->address_spaces < 2 || config->address_spaces > pages || !config->max_queues)
-		return dev_err_probe(tdev->dev, -ENODEV, "%u address spaces, %u queues, %llu doorbell pages\n",
+		return dev_err_probe(tdev->dev, -ENODEV,
+				     "%u address spaces, %u queues, %llu doorbell pages\n",
 				     config->address_spaces, config->max_queues, pages);
 	return 0;
 }
@@ -152,7 +164,10 @@ static int tandem_probe_tables(struct tandem_device *tdev)
 	return tdev->pasid_map && tdev->queue_map && tdev->queues ? 0 : -ENOMEM;
 }
 
-/* The mirror writes physical addresses into its tables: a bus that translates them needs another way of mapping pages. */
+/*
+ * The mirror writes physical addresses into its tables: a bus that translates them needs another
+ * way of mapping pages.
+ */
 static int tandem_probe_dma(struct tandem_device *tdev)
 {
 	struct page *page = alloc_page(GFP_KERNEL);
@@ -169,7 +184,9 @@ static int tandem_probe_dma(struct tandem_device *tdev)
 	direct = dma == page_to_phys(page);
 	dma_unmap_page(tdev->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
 	__free_page(page);
-	return direct ? 0 : dev_err_probe(tdev->dev, -EOPNOTSUPP, "an IOMMU translates DMA: not supported\n");
+	return direct ? 0 :
+			dev_err_probe(tdev->dev, -EOPNOTSUPP,
+				      "an IOMMU translates DMA: not supported\n");
 }
 
 static int tandem_probe_misc(struct tandem_device *tdev)
@@ -204,7 +221,10 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = tandem_rings_alloc(tdev);
 	if (ret)
 		goto err_rings;
-	/* Whatever ran before us (a crashed kernel, another driver) left the device in an unknown state. */
+	/*
+	 * Whatever ran before us (a crashed kernel, another driver) left the device in an unknown
+	 * state.
+	 */
 	tandem_write32(tdev, TANDEM_REG_CONTROL, TANDEM_CONTROL_RESET);
 	ret = tandem_irq_init(tdev);
 	if (ret)
@@ -217,9 +237,10 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = tandem_probe_misc(tdev);
 	if (ret)
 		goto err_start;
-	dev_info(tdev->dev, "%s: %u compute units, %u address spaces, %u queues, %llu MiB of VRAM\n", tdev->name,
-		 tdev->config.compute_units, tdev->config.address_spaces, tdev->config.max_queues,
-		 tdev->config.vram_bytes >> 20);
+	dev_info(tdev->dev,
+		 "%s: %u compute units, %u address spaces, %u queues, %llu MiB of VRAM\n",
+		 tdev->name, tdev->config.compute_units, tdev->config.address_spaces,
+		 tdev->config.max_queues, tdev->config.vram_bytes >> 20);
 	return 0;
 
 err_start:
@@ -259,7 +280,10 @@ static void tandem_remove(struct pci_dev *pdev)
 	tandem_hw_gone(tdev);
 	tandem_irq_fini(tdev);
 	cancel_work_sync(&tdev->recovery);
-	/* GONE is set: no new address space can be enlisted. Those that are give their tables back before the device goes. */
+	/*
+	 * GONE is set: no new address space can be enlisted. Those that are give their tables back
+	 * before the device goes.
+	 */
 	while ((as = tandem_first_space(tdev))) {
 		tandem_as_lose(as);
 		tandem_as_teardown(as);
@@ -270,7 +294,10 @@ static void tandem_remove(struct pci_dev *pdev)
 	tandem_device_put(tdev);
 }
 
-/* The next kernel must not find a device that writes to memory. Processes are frozen or gone by now. */
+/*
+ * The next kernel must not find a device that writes to memory. Processes are frozen or gone by
+ * now.
+ */
 static void tandem_shutdown(struct pci_dev *pdev)
 {
 	tandem_hw_gone(pci_get_drvdata(pdev));
@@ -295,7 +322,8 @@ static int __init tandem_module_init(void)
 {
 	int ret;
 
-	if (!is_power_of_2(tandem_fault_around) || tandem_fault_around < PAGE_SIZE || tandem_fault_around > SZ_2M) {
+	if (!is_power_of_2(tandem_fault_around) || tandem_fault_around < PAGE_SIZE ||
+	    tandem_fault_around > SZ_2M) {
 		pr_err(TANDEM_NAME ": fault_around must be a power of two from 4096 to 2097152\n");
 		return -EINVAL;
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Event ring: signals that were decremented, queues that failed, commands that could not be carried out.
+ * Event ring: signals that were decremented, queues that failed, commands that could not be carried
+ * out.
  */
 #include "tandem_as.h"
 #include "tandem_queue.h"
@@ -65,7 +66,10 @@ out:
 	spin_unlock_irqrestore(&ring->lock, flags);
 }
 
-/* The verdict on a command whose completion was seen and after whose completion the ring was drained. */
+/*
+ * The verdict on a command whose completion was seen and after whose completion the ring was
+ * drained.
+ */
 int tandem_event_command_error(struct tandem_device *tdev, u64 seqno)
 {
 	struct tandem_command_failure *failure = &tdev->failures[seqno % TANDEM_RING_ENTRIES];

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fault producer: fetches records from the fault buffer and hands each to its address space, whose own work item
- * services it (tandem_service.c), so that a process whose memory is slow (userfaultfd, swap) holds up nobody else.
+ * Fault producer: fetches records from the fault buffer and hands each to its address space, whose
+ * own work item services it (tandem_service.c), so that a process whose memory is slow
+ * (userfaultfd, swap) holds up nobody else.
  *
- * Records of an address space that is no more are dropped. They cannot be taken for those of a successor: a PASID is given
- * away only after UNBIND completed and the buffer was drained (tandem_as_teardown).
+ * Records of an address space that is no more are dropped. They cannot be taken for those of a
+ * successor: a PASID is given away only after UNBIND completed and the buffer was drained
+ * (tandem_as_teardown).
  */
 #include "tandem_as.h"
 #include "tandem_trace.h"
 
-static void tandem_fault_push(struct tandem_fault_inbox *inbox, const struct tandem_fault_record *record)
+static void tandem_fault_push(struct tandem_fault_inbox *inbox,
+			      const struct tandem_fault_record *record)
 {
 	spin_lock(&inbox->lock);
 	if (inbox->count < TANDEM_FAULTS_PENDING)
@@ -27,7 +30,8 @@ static void tandem_fault_route(struct tandem_device *tdev, const struct tandem_f
 {
 	struct tandem_as *as = tandem_as_by_pasid(tdev, record->pasid);
 
-	trace_tandem_fault(record->pasid, record->queue, record->va, record->access, record->reason, record->id);
+	trace_tandem_fault(record->pasid, record->queue, record->va, record->access, record->reason,
+			   record->id);
 	atomic64_inc(&tdev->stats.fault_records);
 	if (!as) {
 		atomic64_inc(&tdev->stats.fault_records_stale);
@@ -39,7 +43,9 @@ static void tandem_fault_route(struct tandem_device *tdev, const struct tandem_f
 		tandem_as_put(as);
 }
 
-/* Fetches every record that was in the buffer when this was called. Interrupt or process context. */
+/*
+ * Fetches every record that was in the buffer when this was called. Interrupt or process context.
+ */
 void tandem_fault_drain(struct tandem_device *tdev)
 {
 	struct tandem_report_ring *ring = &tdev->fault;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Invalidation frontend: reserve, send, wait. The contract stands in hw-model/abi/tandem_ring.h: once the acknowledgement is
- * there (or the device was reset) no access uses an old translation of the range.
+ * Invalidation frontend: reserve, send, wait. The contract stands in hw-model/abi/tandem_ring.h:
+ * once the acknowledgement is there (or the device was reset) no access uses an old translation of
+ * the range.
  */
 #include <linux/ktime.h>
 
@@ -26,8 +27,9 @@ static void tandem_invalidate_count(struct tandem_as *as, u16 cause)
 }
 
 /*
- * Uses the reserved slot. The caller fills range, cause and the notifier's range; the page table entries are cleared
- * already. An address space that is quiet on the device has no translations: its fence is reached.
+ * Uses the reserved slot. The caller fills range, cause and the notifier's range; the page table
+ * entries are cleared already. An address space that is quiet on the device has no translations:
+ * its fence is reached.
  */
 struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_invalidate *entry,
 					   enum tandem_wait_mode mode)
@@ -40,18 +42,20 @@ struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_i
 	}
 	entry->pasid = as->pasid;
 	entry->tgid = task_tgid_nr(current);
-	entry->flags = mode == TANDEM_MAY_SLEEP ? TANDEM_INVALIDATE_INTERRUPT : TANDEM_INVALIDATE_NOWAIT;
+	entry->flags = mode == TANDEM_MAY_SLEEP ? TANDEM_INVALIDATE_INTERRUPT :
+						  TANDEM_INVALIDATE_NOWAIT;
 	fence = tandem_ring_submit(&as->tdev->invalidate, entry, as->epoch);
 	if (fence.seqno) {
 		tandem_invalidate_count(as, entry->cause);
-		trace_tandem_invalidate(as->pasid, fence.seqno, entry->start, entry->end, entry->cause,
-					entry->notify_start, entry->notify_end, mode);
+		trace_tandem_invalidate(as->pasid, fence.seqno, entry->start, entry->end,
+					entry->cause, entry->notify_start, entry->notify_end, mode);
 	}
 	return fence;
 }
 
 /* False: the caller must not sleep, and the acknowledgement was not there in time. */
-bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence, enum tandem_wait_mode mode)
+bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
+			    enum tandem_wait_mode mode)
 {
 	u64 begin;
 	bool reached;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * /dev/tandem0: open, close, mmap and the requests of uapi/tandem_uapi.h. Values from user space are checked once, here or
- * in the function that a request leads to.
+ * /dev/tandem0: open, close, mmap and the requests of uapi/tandem_uapi.h. Values from user space
+ * are checked once, here or in the function that a request leads to.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -100,7 +100,8 @@ union tandem_ioctl_args {
 	struct tandem_ioc_stats stats;
 };
 
-static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request, union tandem_ioctl_args *args)
+static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
+				 union tandem_ioctl_args *args)
 {
 	int ret;
 
@@ -110,9 +111,12 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request, uni
 		return tandem_ioctl_init(as, &args->init);
 
 	ret = tandem_as_enter(as);
-	/* What a lost address space has to say about itself can still be asked, and its queues be cleaned up. */
-	if (ret == -EIO && (request == TANDEM_IOC_QUEUE_STATUS || request == TANDEM_IOC_QUEUE_DESTROY ||
-			    request == TANDEM_IOC_STATS))
+	/*
+	 * What a lost address space has to say about itself can still be asked, and its queues be
+	 * cleaned up.
+	 */
+	if (ret == -EIO && (request == TANDEM_IOC_QUEUE_STATUS ||
+			    request == TANDEM_IOC_QUEUE_DESTROY || request == TANDEM_IOC_STATS))
 		ret = 0;
 	if (ret)
 		return ret;
@@ -146,7 +150,10 @@ static bool tandem_ioctl_is_known(unsigned int request)
 	}
 }
 
-/* WAIT tells what it saw and how much time is left whatever its end; the others only when they succeed. */
+/*
+ * WAIT tells what it saw and how much time is left whatever its end; the others only when they
+ * succeed.
+ */
 static long tandem_ioctl(struct file *file, unsigned int request, unsigned long argument)
 {
 	void __user *user = (void __user *)argument;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * MSI-X vectors. Faults and events are fetched in the handler itself: it copies a bounded number of records and wakes their
- * consumers. The vectors of the two rings that the driver produces are enabled only while somebody sleeps on them, so
- * that an acknowledgement which a spinning caller sees costs no interrupt.
+ * MSI-X vectors. Faults and events are fetched in the handler itself: it copies a bounded number of
+ * records and wakes their consumers. The vectors of the two rings that the driver produces are
+ * enabled only while somebody sleeps on them, so that an acknowledgement which a spinning caller
+ * sees costs no interrupt.
  */
 #include <linux/interrupt.h>
 
@@ -75,12 +76,14 @@ int tandem_irq_init(struct tandem_device *tdev)
 {
 	int vector, ret;
 
-	ret = pci_alloc_irq_vectors(tdev->pdev, TANDEM_VECTOR_COUNT, TANDEM_VECTOR_COUNT, PCI_IRQ_MSIX);
+	ret = pci_alloc_irq_vectors(tdev->pdev, TANDEM_VECTOR_COUNT, TANDEM_VECTOR_COUNT,
+				    PCI_IRQ_MSIX);
 	if (ret < 0)
 		return ret;
 	for (vector = 0; vector < TANDEM_VECTOR_COUNT; vector++) {
-		ret = pci_request_irq(tdev->pdev, vector, tandem_vectors[vector].handler, tandem_vectors[vector].thread,
-				      tdev, "%s-%s", tdev->name, tandem_vectors[vector].name);
+		ret = pci_request_irq(tdev->pdev, vector, tandem_vectors[vector].handler,
+				      tandem_vectors[vector].thread, tdev, "%s-%s", tdev->name,
+				      tandem_vectors[vector].name);
 		if (ret)
 			goto err_free;
 	}
@@ -115,8 +118,8 @@ u32 tandem_irq_enable_mask(struct tandem_device *tdev)
 }
 
 /*
- * After this returns, a completion that is not visible yet raises the vector. What was raised while nobody slept is forgotten
- * first, or enabling the vector would raise it now.
+ * After this returns, a completion that is not visible yet raises the vector. What was raised while
+ * nobody slept is forgotten first, or enabling the vector would raise it now.
  */
 void tandem_irq_arm(struct tandem_device *tdev, enum tandem_vector vector)
 {

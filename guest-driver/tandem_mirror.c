@@ -2,15 +2,16 @@
 /*
  * Mirror translation: the device page table follows the process's own.
  *
- * One direction is the fault: read_begin -> snapshot or hmm_range_fault -> chunk lock -> read_retry -> commit. The other is
- * the notifier: chunk lock -> set_seq, clear, send -> unlock -> wait for the acknowledgement. docs/locking.md shows the two
- * against each other.
+ * One direction is the fault: read_begin -> snapshot or hmm_range_fault -> chunk lock -> read_retry
+ * -> commit. The other is the notifier: chunk lock -> set_seq, clear, send -> unlock -> wait for
+ * the acknowledgement. docs/locking.md shows the two against each other.
  *
- * The process's memory is watched in chunks of 64 MiB, each with one interval notifier, made when the device first faults
- * there. Smaller chunks mean more callbacks and more commands for one large munmap; larger ones mean that faults collide with
- * invalidations far away, because the sequence number is the chunk's. 64 MiB is the size and the alignment of malloc's
- * arenas, so that one thread trimming its arena never makes the faults of another one retry; and it divides the 1 GiB that
- * one table of level 1 covers, so that the chunk's lock can own its entries.
+ * The process's memory is watched in chunks of 64 MiB, each with one interval notifier, made when
+ * the device first faults there. Smaller chunks mean more callbacks and more commands for one large
+ * munmap; larger ones mean that faults collide with invalidations far away, because the sequence
+ * number is the chunk's. 64 MiB is the size and the alignment of malloc's arenas, so that one
+ * thread trimming its arena never makes the faults of another one retry; and it divides the 1 GiB
+ * that one table of level 1 covers, so that the chunk's lock can own its entries.
  */
 #include <linux/memremap.h>
 #include <linux/mm.h>
@@ -30,9 +31,10 @@ struct tandem_chunk {
 	struct mmu_interval_notifier notifier;
 	struct tandem_as *as;
 	u64 start;
-	struct mutex lock;         /* the entries of its range, and what follows */
-	u64 pages;                 /* mapped in the chunk */
-	struct tandem_fence fence; /* of the invalidation sent last: whoever finds nothing mapped still waits for it */
+	struct mutex lock; /* the entries of its range, and what follows */
+	u64 pages;         /* mapped in the chunk */
+	/* Of the invalidation sent last: whoever finds nothing mapped still waits for it. */
+	struct tandem_fence fence;
 };
 
 /* One page that the device asked for, and what around it is looked at with it. */
@@ -55,10 +57,12 @@ static u16 tandem_mirror_cause(enum mmu_notifier_event event)
 }
 
 /*
- * Clears the range and sends one invalidation for what was there; uses up or gives back the reserved slot. Returns the
- * fence to wait for: it also covers invalidations that others have sent before and not seen acknowledged.
+ * Clears the range and sends one invalidation for what was there; uses up or gives back the
+ * reserved slot. Returns the fence to wait for: it also covers invalidations that others have sent
+ * before and not seen acknowledged.
  */
-static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk, struct tandem_invalidate *entry,
+static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
+					      struct tandem_invalidate *entry,
 					      enum tandem_wait_mode mode)
 {
 	u64 start = max_t(u64, entry->notify_start, chunk->start);
@@ -90,18 +94,19 @@ static bool tandem_chunk_lock(struct tandem_chunk *chunk, enum tandem_wait_mode 
 }
 
 /*
- * When this returns true no access of the device uses what the range was mapped to. It allocates nothing and takes no lock
- * under which anybody allocates.
+ * When this returns true no access of the device uses what the range was mapped to. It allocates
+ * nothing and takes no lock under which anybody allocates.
  *
- * A call that must not sleep and cannot finish returns false. If it had to give up before it cleared anything, nothing has
- * happened; if the acknowledgement was late, the entries are gone, their dirty bits are with Linux, and the chunk's
- * fence makes the next call wait for it.
+ * A call that must not sleep and cannot finish returns false. If it had to give up before it
+ * cleared anything, nothing has happened; if the acknowledgement was late, the entries are gone,
+ * their dirty bits are with Linux, and the chunk's fence makes the next call wait for it.
  */
-static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier, const struct mmu_notifier_range *range,
-				     unsigned long sequence)
+static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier,
+				     const struct mmu_notifier_range *range, unsigned long sequence)
 {
 	struct tandem_chunk *chunk = container_of(notifier, struct tandem_chunk, notifier);
-	enum tandem_wait_mode mode = mmu_notifier_range_blockable(range) ? TANDEM_MAY_SLEEP : TANDEM_MUST_NOT_SLEEP;
+	enum tandem_wait_mode mode = mmu_notifier_range_blockable(range) ? TANDEM_MAY_SLEEP :
+									   TANDEM_MUST_NOT_SLEEP;
 	struct tandem_as *as = chunk->as;
 	struct tandem_invalidate entry = {
 		.cause = tandem_mirror_cause(range->event),
@@ -159,8 +164,8 @@ static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
 	ret = xa_reserve(&as->chunks, index, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
-	ret = mmu_interval_notifier_insert(&chunk->notifier, as->mm, chunk->start, TANDEM_CHUNK_BYTES,
-					   &tandem_mirror_ops);
+	ret = mmu_interval_notifier_insert(&chunk->notifier, as->mm, chunk->start,
+					   TANDEM_CHUNK_BYTES, &tandem_mirror_ops);
 	if (ret)
 		xa_release(&as->chunks, index);
 	else
@@ -179,7 +184,10 @@ static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
 	chunk = tandem_chunk_alloc(as, va);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);
-	/* Only this address space's service makes chunks: nobody else can have made this one meanwhile. */
+	/*
+	 * Only this address space's service makes chunks: nobody else can have made this one
+	 * meanwhile.
+	 */
 	mutex_lock(&as->chunks_lock);
 	ret = tandem_chunk_insert(as, chunk);
 	mutex_unlock(&as->chunks_lock);
@@ -190,12 +198,17 @@ static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
 	return chunk;
 }
 
-/* Gives dirty pages back, and lets nothing be mapped any more. The device is unbound or was reset. */
+/*
+ * Gives dirty pages back, and lets nothing be mapped any more. The device is unbound or was reset.
+ */
 static void tandem_chunk_close(struct tandem_as *as, struct tandem_chunk *chunk)
 {
 	struct tandem_gather gather = { 0 };
 
-	/* Whoever commits after us sees under this lock that the address space is not ACTIVE any more. */
+	/*
+	 * Whoever commits after us sees under this lock that the address space is not ACTIVE any
+	 * more.
+	 */
 	mutex_lock(&chunk->lock);
 	if (chunk->pages)
 		tandem_pt_clear(&as->pt, chunk->start, chunk->start + TANDEM_CHUNK_BYTES, &gather);
@@ -228,7 +241,10 @@ void tandem_mirror_free(struct tandem_as *as)
 
 /* ---- fault: the device wants a page ---- */
 
-/* mmap_lock held. Chooses the window: inside the VMA, and inside one 2 MiB block because fault-around is at most that. */
+/*
+ * mmap_lock held. Chooses the window: inside the VMA, and inside one 2 MiB block because
+ * fault-around is at most that.
+ */
 static int tandem_window_choose(struct tandem_as *as, struct tandem_window *window)
 {
 	struct vm_area_struct *vma = vma_lookup(as->mm, window->va);
@@ -251,10 +267,11 @@ static unsigned long tandem_window_pfn(const struct tandem_window *window)
 }
 
 /*
- * What of the window is present now; faults nothing in, so a neighbour can neither fail nor be changed (hmm_range_fault with
- * a request for one page would fault the rest of the window with it).
+ * What of the window is present now; faults nothing in, so a neighbour can neither fail nor be
+ * changed (hmm_range_fault with a request for one page would fault the rest of the window with it).
  */
-static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *window, struct hmm_range *range)
+static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *window,
+				  struct hmm_range *range)
 {
 	int ret;
 
@@ -264,7 +281,8 @@ static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *wi
 		range->start = window->start;
 		range->end = window->end;
 		range->default_flags = 0;
-		memset(window->pfns, 0, sizeof(window->pfns[0]) * ((window->end - window->start) >> PAGE_SHIFT));
+		memset(window->pfns, 0,
+		       sizeof(window->pfns[0]) * ((window->end - window->start) >> PAGE_SHIFT));
 		ret = hmm_range_fault(range);
 	}
 	mmap_read_unlock(as->mm);
@@ -272,7 +290,8 @@ static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *wi
 }
 
 /* Faults the one page in, as a CPU access would. */
-static int tandem_window_fault(struct tandem_as *as, struct tandem_window *window, struct tandem_chunk *chunk)
+static int tandem_window_fault(struct tandem_as *as, struct tandem_window *window,
+			       struct tandem_chunk *chunk)
 {
 	unsigned long pfn = 0;
 	struct hmm_range range = {
@@ -293,12 +312,16 @@ static bool tandem_window_is_served(const struct tandem_window *window)
 	return pfn & HMM_PFN_VALID && (!window->write || pfn & HMM_PFN_WRITE);
 }
 
-/* Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking stay right that way. */
+/*
+ * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
+ * stay right that way.
+ */
 static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
 {
 	u64 pte = hmm_pfn_to_phys(pfn) | TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
 
-	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR || is_zone_device_page(hmm_pfn_to_page(pfn)))
+	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR ||
+	    is_zone_device_page(hmm_pfn_to_page(pfn)))
 		return 0;
 	if (pfn & HMM_PFN_WRITE)
 		pte |= TANDEM_PTE_WRITE;
@@ -307,13 +330,18 @@ static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
 	return pte;
 }
 
-/* Is the page part of a mapping of 2 MiB or more? hmm: such a mapping begins aligned, and its pages are alike. */
+/*
+ * Is the page part of a mapping of 2 MiB or more? hmm: such a mapping begins aligned, and its pages
+ * are alike.
+ */
 static bool tandem_window_is_huge(const struct tandem_window *window)
 {
-	return hmm_pfn_to_map_order(tandem_window_pfn(window)) >= TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT;
+	return hmm_pfn_to_map_order(tandem_window_pfn(window)) >=
+	       TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT;
 }
 
-static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window, struct tandem_gather *gather,
+static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window,
+				      struct tandem_gather *gather,
 				      struct tandem_service_result *result)
 {
 	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
@@ -334,10 +362,12 @@ static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window
 }
 
 /*
- * Chunk lock held, the sequence is still good: writes the entries. What they replace is invalidated, or else a translation
- * without the permission would live on and the access fault for ever.
+ * Chunk lock held, the sequence is still good: writes the entries. What they replace is
+ * invalidated, or else a translation without the permission would live on and the access fault for
+ * ever.
  */
-static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window *window,
+static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk,
+					       struct tandem_window *window,
 					       struct tandem_service_result *result)
 {
 	struct tandem_gather gather = { 0 };
@@ -363,8 +393,9 @@ static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk, struc
 	return chunk->fence;
 }
 
-static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk, struct tandem_window *window,
-				unsigned long sequence, struct tandem_service_result *result)
+static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk,
+				struct tandem_window *window, unsigned long sequence,
+				struct tandem_service_result *result)
 {
 	struct tandem_fence fence = { .epoch = as->epoch };
 	int ret;
@@ -390,9 +421,12 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	return ret;
 }
 
-/* One round. -EBUSY: a notifier came in between, or a page was faulted in and has to be looked at again. */
-static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk, struct tandem_window *window,
-			     struct tandem_service_result *result)
+/*
+ * One round. -EBUSY: a notifier came in between, or a page was faulted in and has to be looked at
+ * again.
+ */
+static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
+			     struct tandem_window *window, struct tandem_service_result *result)
 {
 	struct hmm_range range = {
 		.notifier = &chunk->notifier,
@@ -423,11 +457,13 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 }
 
 /*
- * Maps the page that the device asked for, and what of its neighbourhood is present. Called by the service only, with a
- * reference to mm_users. 0 also when notifiers kept colliding until the time was over: the device will ask again.
- * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be had.
+ * Maps the page that the device asked for, and what of its neighbourhood is present. Called by the
+ * service only, with a reference to mm_users. 0 also when notifiers kept colliding until the time
+ * was over: the device will ask again. -ENOENT: nothing is mapped there; -EACCES: not with this
+ * permission; others: it could not be had.
  */
-int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write, struct tandem_service_result *result)
+int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
+			struct tandem_service_result *result)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_retry_ms);
 	struct tandem_window *window;
@@ -466,7 +502,8 @@ out:
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic)
 {
 	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
-	u64 need = TANDEM_PTE_VALID | (write ? TANDEM_PTE_WRITE : 0) | (atomic ? TANDEM_PTE_ATOMIC : 0);
+	u64 need = TANDEM_PTE_VALID | (write ? TANDEM_PTE_WRITE : 0) |
+		   (atomic ? TANDEM_PTE_ATOMIC : 0);
 	u64 pte = 0;
 
 	if (!chunk)
@@ -478,7 +515,10 @@ bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atom
 	return (pte & need) == need;
 }
 
-/* Called with page table locks held: takes no lock. The tables live until the notifier is unregistered. */
+/*
+ * Called with page table locks held: takes no lock. The tables live until the notifier is
+ * unregistered.
+ */
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear)
 {
 	end = min_t(u64, end, TANDEM_VA_LIMIT);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The device page table: written here, walked by the GPU, which sets ACCESSED and DIRTY by compare-and-swap.
+ * The device page table: written here, walked by the GPU, which sets ACCESSED and DIRTY by
+ * compare-and-swap.
  *
- * An entry is taken away by exchange, so its dirty bit is final: a store needs a TLB entry whose fill saw or set DIRTY, and
- * the walker's compare-and-swap fails on an entry that is no more. Dirty pages are therefore given to Linux at the exchange,
- * under the chunk's lock, while the CPU's own mapping still keeps the page. A store that is under way at that moment lands before
- * the invalidation is acknowledged, and whoever wants to call the page clean has to go through a notifier that waits for
- * just that (docs/locking.md).
+ * An entry is taken away by exchange, so its dirty bit is final: a store needs a TLB entry whose
+ * fill saw or set DIRTY, and the walker's compare-and-swap fails on an entry that is no more. Dirty
+ * pages are therefore given to Linux at the exchange, under the chunk's lock, while the CPU's own
+ * mapping still keeps the page. A store that is under way at that moment lands before the
+ * invalidation is acknowledged, and whoever wants to call the page clean has to go through a
+ * notifier that waits for just that (docs/locking.md).
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
@@ -82,8 +84,9 @@ static struct tandem_table *tandem_pt_table(struct tandem_pt *pt, u64 va, int le
 }
 
 /*
- * Makes the directories down to level 1 and, if asked to, the level 0 table for va: all that may fail or sleep, before the
- * chunk's lock is taken. The entry of level 1 itself is written by tandem_pt_map_pages().
+ * Makes the directories down to level 1 and, if asked to, the level 0 table for va: all that may
+ * fail or sleep, before the chunk's lock is taken. The entry of level 1 itself is written by
+ * tandem_pt_map_pages().
  */
 int tandem_pt_prepare(struct tandem_pt *pt, u64 va, bool leaf_table)
 {
@@ -158,8 +161,8 @@ static void tandem_pt_mark_dirty(struct tandem_pt *pt, u64 entry, unsigned long 
 }
 
 /* Takes one leaf of `pages` pages away; count entries from index on form it. */
-static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, unsigned int index, unsigned int count,
-			   u64 va, u64 pages, struct tandem_gather *gather)
+static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, unsigned int index,
+			   unsigned int count, u64 va, u64 pages, struct tandem_gather *gather)
 {
 	u64 all = 0, first = 0;
 	unsigned int i;
@@ -180,12 +183,14 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 static void tandem_pt_take_2m(struct tandem_pt *pt, struct tandem_table *directory, u64 va,
 			      struct tandem_gather *gather)
 {
-	tandem_pt_take(pt, directory, TANDEM_LEVEL_INDEX(va, 1), 1, round_down(va, TANDEM_BLOCK_BYTES), 512, gather);
+	tandem_pt_take(pt, directory, TANDEM_LEVEL_INDEX(va, 1), 1,
+		       round_down(va, TANDEM_BLOCK_BYTES), 512, gather);
 }
 
 /* Takes away the leaf at entry `index`, with all of its group; returns the index after it. */
-static unsigned int tandem_pt_take_small(struct tandem_pt *pt, struct tandem_table *table, unsigned int index,
-					 u64 block, struct tandem_gather *gather)
+static unsigned int tandem_pt_take_small(struct tandem_pt *pt, struct tandem_table *table,
+					 unsigned int index, u64 block,
+					 struct tandem_gather *gather)
 {
 	unsigned int count = 1;
 
@@ -198,8 +203,9 @@ static unsigned int tandem_pt_take_small(struct tandem_pt *pt, struct tandem_tab
 	return index + count;
 }
 
-static void tandem_pt_clear_table(struct tandem_pt *pt, struct tandem_table *table, u64 block, unsigned int first,
-				  unsigned int last, struct tandem_gather *gather)
+static void tandem_pt_clear_table(struct tandem_pt *pt, struct tandem_table *table, u64 block,
+				  unsigned int first, unsigned int last,
+				  struct tandem_gather *gather)
 {
 	unsigned int index = first;
 
@@ -212,8 +218,8 @@ static void tandem_pt_clear_table(struct tandem_pt *pt, struct tandem_table *tab
 }
 
 /*
- * Takes away every leaf that overlaps [start, end): a 2 MiB leaf or a 64 KiB group goes whole, and what is left of it faults
- * again. Chunk lock held; the range lies in the chunk.
+ * Takes away every leaf that overlaps [start, end): a 2 MiB leaf or a 64 KiB group goes whole, and
+ * what is left of it faults again. Chunk lock held; the range lies in the chunk.
  */
 void tandem_pt_clear(struct tandem_pt *pt, u64 start, u64 end, struct tandem_gather *gather)
 {
@@ -222,7 +228,8 @@ void tandem_pt_clear(struct tandem_pt *pt, u64 start, u64 end, struct tandem_gat
 
 	if (!directory)
 		return;
-	for (block = round_down(start, TANDEM_BLOCK_BYTES); block < end; block += TANDEM_BLOCK_BYTES) {
+	for (block = round_down(start, TANDEM_BLOCK_BYTES); block < end;
+	     block += TANDEM_BLOCK_BYTES) {
 		u64 entry = READ_ONCE(directory->entries[TANDEM_LEVEL_INDEX(block, 1)]);
 		u64 from = max(start, block);
 		u64 to = min(last, block + TANDEM_BLOCK_BYTES - 1);
@@ -233,7 +240,8 @@ void tandem_pt_clear(struct tandem_pt *pt, u64 start, u64 end, struct tandem_gat
 			tandem_pt_take_2m(pt, directory, block, gather);
 		else
 			tandem_pt_clear_table(pt, tandem_table_child(directory, block, 1), block,
-					      TANDEM_LEVEL_INDEX(from, 0), TANDEM_LEVEL_INDEX(to, 0), gather);
+					      TANDEM_LEVEL_INDEX(from, 0),
+					      TANDEM_LEVEL_INDEX(to, 0), gather);
 	}
 }
 
@@ -242,12 +250,16 @@ static bool tandem_pte_same(u64 old, u64 new)
 	return !((old ^ new) & ~TANDEM_STATUS_BITS);
 }
 
-/* Can these 16 pages be one 64 KiB leaf? They must be there, alike, consecutive, and aligned in memory. */
+/*
+ * Can these 16 pages be one 64 KiB leaf? They must be there, alike, consecutive, and aligned in
+ * memory.
+ */
 static bool tandem_ptes_form_group(const u64 *ptes)
 {
 	unsigned int i;
 
-	if (!(ptes[0] & TANDEM_PTE_VALID) || !IS_ALIGNED(ptes[0] & TANDEM_PTE_ADDRESS, 1ULL << TANDEM_LEAF_64K))
+	if (!(ptes[0] & TANDEM_PTE_VALID) ||
+	    !IS_ALIGNED(ptes[0] & TANDEM_PTE_ADDRESS, 1ULL << TANDEM_LEAF_64K))
 		return false;
 	for (i = 1; i < TANDEM_GROUP_PAGES; i++)
 		if (ptes[i] != ptes[0] + i * TANDEM_PAGE_BYTES)
@@ -256,8 +268,9 @@ static bool tandem_ptes_form_group(const u64 *ptes)
 }
 
 /* Writes one leaf of count entries (1 or 16), unless it is there already. Returns pages written. */
-static unsigned int tandem_pt_put(struct tandem_pt *pt, struct tandem_table *table, unsigned int index, u64 block,
-				  const u64 *ptes, unsigned int count, struct tandem_gather *gather)
+static unsigned int tandem_pt_put(struct tandem_pt *pt, struct tandem_table *table,
+				  unsigned int index, u64 block, const u64 *ptes,
+				  unsigned int count, struct tandem_gather *gather)
 {
 	u64 shape = count == TANDEM_GROUP_PAGES ? TANDEM_PTE_GROUP : 0;
 	unsigned int i;
@@ -277,9 +290,10 @@ static unsigned int tandem_pt_put(struct tandem_pt *pt, struct tandem_table *tab
 }
 
 /*
- * Maps count pages from va on, all in one 2 MiB block; a pte that is 0 leaves the page as it is. tandem_pt_prepare() made
- * the tables, the chunk lock is held. What stood there in another shape or with other permissions is in gather: the caller
- * invalidates it before it lets the device try again. Returns pages written.
+ * Maps count pages from va on, all in one 2 MiB block; a pte that is 0 leaves the page as it is.
+ * tandem_pt_prepare() made the tables, the chunk lock is held. What stood there in another shape or
+ * with other permissions is in gather: the caller invalidates it before it lets the device try
+ * again. Returns pages written.
  */
 unsigned int tandem_pt_map_pages(struct tandem_pt *pt, u64 va, const u64 *ptes, unsigned int count,
 				 struct tandem_gather *gather)
@@ -301,7 +315,8 @@ unsigned int tandem_pt_map_pages(struct tandem_pt *pt, u64 va, const u64 *ptes, 
 		    tandem_ptes_form_group(ptes + i))
 			step = TANDEM_GROUP_PAGES;
 		if (ptes[i])
-			written += tandem_pt_put(pt, table, first + i, block, ptes + i, step, gather);
+			written += tandem_pt_put(pt, table, first + i, block, ptes + i, step,
+						 gather);
 		i += step;
 	}
 	/* The walker must not find the table before its entries. */
@@ -334,14 +349,16 @@ static bool tandem_entry_young(u64 *slot, bool clear)
 
 	if (!(entry & TANDEM_PTE_VALID) || !(entry & TANDEM_PTE_ACCESSED))
 		return false;
-	while (clear && (entry & TANDEM_PTE_ACCESSED) && !try_cmpxchg(slot, &entry, entry & ~TANDEM_PTE_ACCESSED))
+	while (clear && (entry & TANDEM_PTE_ACCESSED) &&
+	       !try_cmpxchg(slot, &entry, entry & ~TANDEM_PTE_ACCESSED))
 		;
 	return true;
 }
 
 /*
- * Was anything in the range accessed by the device since this was last asked with clear set? TLBs are not flushed, as on
- * most CPUs: a page in constant use may look old for as long as its TLB entry lives.
+ * Was anything in the range accessed by the device since this was last asked with clear set? TLBs
+ * are not flushed, as on most CPUs: a page in constant use may look old for as long as its TLB
+ * entry lives.
  */
 bool tandem_pt_young(struct tandem_pt *pt, u64 start, u64 end, bool clear)
 {
@@ -361,7 +378,8 @@ bool tandem_pt_young(struct tandem_pt *pt, u64 start, u64 end, bool clear)
 			young |= tandem_entry_young(slot, clear);
 		else
 			for (; table && va < min(end, block_end); va += TANDEM_PAGE_BYTES)
-				young |= tandem_entry_young(&table->entries[TANDEM_LEVEL_INDEX(va, 0)], clear);
+				young |= tandem_entry_young(
+					&table->entries[TANDEM_LEVEL_INDEX(va, 0)], clear);
 		va = block_end;
 	}
 	return young;

@@ -2,9 +2,10 @@
 /*
  * The device page table of one address space (hw-model/abi/tandem_pte.h).
  *
- * Who may do what: entries of level 1 and 0 belong to the lock of the chunk that covers them (a chunk never spans two level 1
- * tables); directories above are made under pt->lock and stay until tandem_pt_fini(). No table is freed before: a walker that
- * still holds a stale directory entry, or tandem_pt_young(), which takes no lock, reads entries that are cleared or current.
+ * Who may do what: entries of level 1 and 0 belong to the lock of the chunk that covers them (a
+ * chunk never spans two level 1 tables); directories above are made under pt->lock and stay until
+ * tandem_pt_fini(). No table is freed before: a walker that still holds a stale directory entry, or
+ * tandem_pt_young(), which takes no lock, reads entries that are cleared or current.
  */
 #ifndef TANDEM_PT_H
 #define TANDEM_PT_H
@@ -23,9 +24,9 @@ struct tandem_table {
 
 struct tandem_pt {
 	struct device *dev;
-	struct mutex lock;                /* making directories, and tandem_pt_fini() */
-	struct tandem_table *root;        /* NULL before tandem_pt_init() and after tandem_pt_fini() */
-	atomic64_t pages;                 /* 4 KiB pages mapped now */
+	struct mutex lock;	   /* making directories, and tandem_pt_fini() */
+	struct tandem_table *root; /* NULL before tandem_pt_init() and after tandem_pt_fini() */
+	atomic64_t pages;	   /* 4 KiB pages mapped now */
 	atomic64_t tables;
 	atomic64_t leaves_64k;
 	atomic64_t leaves_2m;

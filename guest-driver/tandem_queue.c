@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * User-mode queues: made and destroyed by kernel commands; their errors come as events. Queue numbers are given out in turn,
- * so that an event about a queue that was destroyed meanwhile finds nobody.
+ * User-mode queues: made and destroyed by kernel commands; their errors come as events. Queue
+ * numbers are given out in turn, so that an event about a queue that was destroyed meanwhile finds
+ * nobody.
  */
 #include <linux/overflow.h>
 #include <linux/slab.h>
@@ -26,13 +27,16 @@ static int tandem_queue_check(const struct tandem_ioc_queue_create *args)
 		return -EINVAL;
 	if (args->ring_order < TANDEM_RING_ORDER_MIN || args->ring_order > TANDEM_RING_ORDER_MAX)
 		return -EINVAL;
-	if (!tandem_range_is_user(args->ring, (u64)TANDEM_PACKET_BYTES << args->ring_order, TANDEM_PACKET_BYTES))
+	if (!tandem_range_is_user(args->ring, (u64)TANDEM_PACKET_BYTES << args->ring_order,
+				  TANDEM_PACKET_BYTES))
 		return -EINVAL;
 	if (!tandem_range_is_user(args->indices, sizeof(struct tandem_queue_indices), 64))
 		return -EINVAL;
-	if (args->scratch_lane_bytes < 256 || !IS_ALIGNED(args->scratch_lane_bytes, 16) || args->scratch_waves < 32)
+	if (args->scratch_lane_bytes < 256 || !IS_ALIGNED(args->scratch_lane_bytes, 16) ||
+	    args->scratch_waves < 32)
 		return -EINVAL;
-	if (check_mul_overflow((u64)args->scratch_lane_bytes * TANDEM_WAVE_LANES, (u64)args->scratch_waves, &scratch))
+	if (check_mul_overflow((u64)args->scratch_lane_bytes * TANDEM_WAVE_LANES,
+			       (u64)args->scratch_waves, &scratch))
 		return -EINVAL;
 	return tandem_range_is_user(args->scratch, scratch, 16) ? 0 : -EINVAL;
 }
@@ -65,7 +69,8 @@ static void tandem_queue_release_number(struct tandem_device *tdev, struct tande
 }
 
 /* The one place where a queue's state changes. queue_lock held. */
-static void tandem_queue_enter(struct tandem_queue *queue, enum tandem_queue_state state, enum tandem_queue_error error)
+static void tandem_queue_enter(struct tandem_queue *queue, enum tandem_queue_state state,
+			       enum tandem_queue_error error)
 {
 	lockdep_assert_held(&queue->as->tdev->queue_lock);
 	queue->state = state;
@@ -84,7 +89,8 @@ static void tandem_queue_set_state(struct tandem_queue *queue, enum tandem_queue
 	spin_unlock_irq(&tdev->queue_lock);
 }
 
-static int tandem_queue_submit_create(struct tandem_queue *queue, const struct tandem_ioc_queue_create *args)
+static int tandem_queue_submit_create(struct tandem_queue *queue,
+				      const struct tandem_ioc_queue_create *args)
 {
 	struct tandem_as *as = queue->as;
 	struct tandem_command command = {
@@ -107,7 +113,8 @@ static int tandem_queue_submit_create(struct tandem_queue *queue, const struct t
 }
 
 /* as->lock held, as is ACTIVE. */
-static int tandem_queue_attach(struct tandem_as *as, struct tandem_queue *queue, struct tandem_ioc_queue_create *args)
+static int tandem_queue_attach(struct tandem_as *as, struct tandem_queue *queue,
+			       struct tandem_ioc_queue_create *args)
 {
 	unsigned int doorbell = find_first_zero_bit(as->doorbell_map, TANDEM_DOORBELLS_PER_PAGE);
 	int ret;
@@ -190,7 +197,10 @@ int tandem_queue_destroy(struct tandem_as *as, u32 id)
 		ret = -ENOENT;
 	} else {
 		tandem_queue_set_state(queue, TANDEM_QUEUE_DRAINING);
-		/* -EIO: reset meanwhile, so nothing of it runs either. Its events are drained with the command's completion. */
+		/*
+		 * -EIO: reset meanwhile, so nothing of it runs either. Its events are drained with
+		 * the command's completion.
+		 */
 		tandem_command_sync(as->tdev, &command, as->epoch);
 		tandem_queue_set_state(queue, TANDEM_QUEUE_DISABLED);
 		tandem_queue_detach(as, queue);
@@ -238,7 +248,10 @@ void tandem_queue_report(struct tandem_device *tdev, const struct tandem_event *
 	spin_unlock(&tdev->queue_lock);
 }
 
-/* -EIO if this queue has failed, or any of the address space for ~0; -ENOENT if there is no such queue. */
+/*
+ * -EIO if this queue has failed, or any of the address space for ~0; -ENOENT if there is no such
+ * queue.
+ */
 int tandem_queue_failure(struct tandem_as *as, u32 id)
 {
 	bool failed = false, found = id == ~0u;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A user-mode queue of an address space. Its states are enum tandem_queue_state of the trace's ABI. */
+/*
+ * A user-mode queue of an address space. Its states are enum tandem_queue_state of the trace's ABI.
+ */
 #ifndef TANDEM_QUEUE_H
 #define TANDEM_QUEUE_H
 

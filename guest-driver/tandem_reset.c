@@ -2,14 +2,18 @@
 /*
  * Starting the device, resetting one that stopped answering, and letting it go.
  *
- * The reset itself is one register write, after which no translation, queue or DMA of the device is alive; it is all that a
- * notifier needs, and all that it does. What it means to processes (address spaces lost, doorbells taken away, waiters woken)
- * and the new start are the recovery's, in a work item. The doorbells go before the device runs again.
+ * The reset itself is one register write, after which no translation, queue or DMA of the device is
+ * alive; it is all that a notifier needs, and all that it does. What it means to processes (address
+ * spaces lost, doorbells taken away, waiters woken) and the new start are the recovery's, in a work
+ * item. The doorbells go before the device runs again.
  */
 #include "tandem_as.h"
 #include "tandem_trace.h"
 
-/* hw_lock held. Bumps the epoch only after the device was reset: who sees the new one relies on that. */
+/*
+ * hw_lock held. Bumps the epoch only after the device was reset: who sees the new one relies on
+ * that.
+ */
 static void tandem_hw_kill(struct tandem_device *tdev, enum tandem_hw_state next)
 {
 	lockdep_assert_held(&tdev->hw_lock);
@@ -28,8 +32,9 @@ static void tandem_hw_wake(struct tandem_device *tdev)
 }
 
 /*
- * Resets the device unless somebody has done so since `epoch`: of many callers whose deadlines pass together one acts. When
- * this returns nothing of that epoch is alive. Process context, may be called in a notifier.
+ * Resets the device unless somebody has done so since `epoch`: of many callers whose deadlines pass
+ * together one acts. When this returns nothing of that epoch is alive. Process context, may be
+ * called in a notifier.
  */
 void tandem_hw_reset(struct tandem_device *tdev, u32 epoch, const char *why)
 {
@@ -49,7 +54,9 @@ void tandem_hw_reset(struct tandem_device *tdev, u32 epoch, const char *why)
 	queue_work(system_dfl_wq, &tdev->recovery);
 }
 
-/* For good: nothing touches a register afterwards, once handlers and mmio_lock's readers are out. */
+/*
+ * For good: nothing touches a register afterwards, once handlers and mmio_lock's readers are out.
+ */
 void tandem_hw_gone(struct tandem_device *tdev)
 {
 	unsigned long flags;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The rings between driver and device: memory, registers, and for the two that the driver produces (commands and
- * invalidations) reserving a slot, submitting, and waiting for the sequence number to come back.
+ * The rings between driver and device: memory, registers, and for the two that the driver produces
+ * (commands and invalidations) reserving a slot, submitting, and waiting for the sequence number to
+ * come back.
  *
- * A slot is reserved before the caller does anything that it could not take back. A wait that misses its deadline resets
- * the device; after that every fence of the old epoch is reached, because nothing of it is alive.
+ * A slot is reserved before the caller does anything that it could not take back. A wait that
+ * misses its deadline resets the device; after that every fence of the old epoch is reached,
+ * because nothing of it is alive.
  */
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -25,16 +27,18 @@ static int tandem_ring_alloc(struct tandem_device *tdev, struct tandem_ring *rin
 {
 	ring->dev = tdev;
 	init_waitqueue_head(&ring->wait);
-	ring->entries = dma_alloc_coherent(tdev->dev, TANDEM_RING_ENTRIES * TANDEM_ENTRY_BYTES, &ring->dma, GFP_KERNEL);
+	ring->entries = dma_alloc_coherent(tdev->dev, TANDEM_RING_ENTRIES * TANDEM_ENTRY_BYTES,
+					   &ring->dma, GFP_KERNEL);
 	return ring->entries ? 0 : -ENOMEM;
 }
 
-static int tandem_report_alloc(struct tandem_device *tdev, struct tandem_report_ring *ring, size_t entry_bytes)
+static int tandem_report_alloc(struct tandem_device *tdev, struct tandem_report_ring *ring,
+			       size_t entry_bytes)
 {
 	ring->dev = tdev;
 	spin_lock_init(&ring->lock);
-	ring->entries = dma_alloc_coherent(tdev->dev, PAGE_ALIGN(TANDEM_RING_ENTRIES * entry_bytes), &ring->dma,
-					   GFP_KERNEL);
+	ring->entries = dma_alloc_coherent(tdev->dev, PAGE_ALIGN(TANDEM_RING_ENTRIES * entry_bytes),
+					   &ring->dma, GFP_KERNEL);
 	return ring->entries ? 0 : -ENOMEM;
 }
 
@@ -89,7 +93,8 @@ void tandem_rings_free(struct tandem_device *tdev)
 	size_t bytes = TANDEM_RING_ENTRIES * TANDEM_ENTRY_BYTES;
 
 	if (tdev->event.entries)
-		dma_free_coherent(tdev->dev, PAGE_ALIGN(TANDEM_RING_ENTRIES * sizeof(struct tandem_event)),
+		dma_free_coherent(tdev->dev,
+				  PAGE_ALIGN(TANDEM_RING_ENTRIES * sizeof(struct tandem_event)),
 				  tdev->event.entries, tdev->event.dma);
 	if (tdev->fault.entries)
 		dma_free_coherent(tdev->dev, bytes, tdev->fault.entries, tdev->fault.dma);
@@ -123,7 +128,10 @@ static void tandem_ring_program(struct tandem_ring *ring)
 	tandem_write32(ring->dev, ring->reg_put, 0);
 }
 
-/* Tells a device that was just reset where everything is. hw_lock held, hw is DOWN: nobody submits, no handler reads. */
+/*
+ * Tells a device that was just reset where everything is. hw_lock held, hw is DOWN: nobody submits,
+ * no handler reads.
+ */
 void tandem_rings_program(struct tandem_device *tdev)
 {
 	memset(tdev->status, 0, sizeof(*tdev->status));
@@ -142,7 +150,8 @@ static bool tandem_ring_try_reserve(struct tandem_ring *ring)
 	spin_lock(&tdev->hw_lock);
 	if (tdev->hw == TANDEM_HW_UP)
 		/* Acquire: a slot that the device gave back may be overwritten. */
-		room = ring->put - smp_load_acquire(ring->get) + ring->reserved < TANDEM_RING_ENTRIES;
+		room = ring->put - smp_load_acquire(ring->get) + ring->reserved <
+		       TANDEM_RING_ENTRIES;
 	if (room)
 		ring->reserved++;
 	spin_unlock(&tdev->hw_lock);
@@ -150,8 +159,9 @@ static bool tandem_ring_try_reserve(struct tandem_ring *ring)
 }
 
 /*
- * Promises the caller a slot, which it uses by tandem_ring_submit() or returns by tandem_ring_unreserve(). Always succeeds for
- * who may sleep. Allocates nothing and takes only hw_lock: fit for notifiers.
+ * Promises the caller a slot, which it uses by tandem_ring_submit() or returns by
+ * tandem_ring_unreserve(). Always succeeds for who may sleep. Allocates nothing and takes only
+ * hw_lock: fit for notifiers.
  */
 bool tandem_ring_reserve(struct tandem_ring *ring, enum tandem_wait_mode mode)
 {
@@ -176,8 +186,8 @@ void tandem_ring_unreserve(struct tandem_ring *ring)
 }
 
 /*
- * Uses a reserved slot. An entry of another epoch than the device's is dropped and its fence is reached: what it was about
- * died in the reset.
+ * Uses a reserved slot. An entry of another epoch than the device's is dropped and its fence is
+ * reached: what it was about died in the reset.
  */
 struct tandem_fence tandem_ring_submit(struct tandem_ring *ring, void *entry, u32 epoch)
 {
@@ -189,10 +199,13 @@ struct tandem_fence tandem_ring_submit(struct tandem_ring *ring, void *entry, u3
 	if (tdev->hw == TANDEM_HW_UP && tdev->epoch == epoch) {
 		fence.seqno = ++ring->seqno;
 		*(u64 *)(entry + TANDEM_ENTRY_SEQNO) = fence.seqno;
-		memcpy(ring->entries + (ring->put % TANDEM_RING_ENTRIES) * TANDEM_ENTRY_BYTES, entry,
-		       TANDEM_ENTRY_BYTES);
+		memcpy(ring->entries + (ring->put % TANDEM_RING_ENTRIES) * TANDEM_ENTRY_BYTES,
+		       entry, TANDEM_ENTRY_BYTES);
 		ring->put++;
-		/* writel() orders the entry, and every page table entry written before, ahead of PUT. */
+		/*
+		 * writel() orders the entry, and every page table entry written before, ahead of
+		 * PUT.
+		 */
 		tandem_write32(tdev, ring->reg_put, ring->put);
 	}
 	spin_unlock(&tdev->hw_lock);
@@ -202,7 +215,8 @@ struct tandem_fence tandem_ring_submit(struct tandem_ring *ring, void *entry, u3
 bool tandem_fence_reached(struct tandem_ring *ring, struct tandem_fence fence)
 {
 	/* Acquire: what the device did before it wrote done is seen by who goes on. */
-	return smp_load_acquire(ring->done) >= fence.seqno || tandem_epoch(ring->dev) != fence.epoch;
+	return smp_load_acquire(ring->done) >= fence.seqno ||
+	       tandem_epoch(ring->dev) != fence.epoch;
 }
 
 static bool tandem_ring_poll(struct tandem_ring *ring, struct tandem_fence fence, unsigned int us)
@@ -218,8 +232,8 @@ static bool tandem_ring_poll(struct tandem_ring *ring, struct tandem_fence fence
 }
 
 /*
- * Sleeps in two halves: if the whole machine stood still for longer than the deadline, its clock jumps over the first half
- * only, and the device has the second one.
+ * Sleeps in two halves: if the whole machine stood still for longer than the deadline, its clock
+ * jumps over the first half only, and the device has the second one.
  */
 static void tandem_ring_sleep(struct tandem_ring *ring, struct tandem_fence fence)
 {
@@ -231,12 +245,18 @@ static void tandem_ring_sleep(struct tandem_ring *ring, struct tandem_fence fenc
 		  wait_event_timeout(ring->wait, tandem_fence_reached(ring, fence), half);
 	tandem_irq_disarm(ring->dev, ring->vector);
 	if (!reached)
-		tandem_hw_reset(ring->dev, fence.epoch, ring->vector == TANDEM_VECTOR_INVALIDATE ?
-				"an invalidation was not acknowledged in time" : "a command did not complete in time");
+		tandem_hw_reset(ring->dev, fence.epoch,
+				ring->vector == TANDEM_VECTOR_INVALIDATE ?
+					"an invalidation was not acknowledged in time" :
+					"a command did not complete in time");
 }
 
-/* Always returns true for who may sleep: the deadline sees to it. Allocates nothing, takes only hw_lock. */
-bool tandem_ring_wait(struct tandem_ring *ring, struct tandem_fence fence, enum tandem_wait_mode mode)
+/*
+ * Always returns true for who may sleep: the deadline sees to it. Allocates nothing, takes only
+ * hw_lock.
+ */
+bool tandem_ring_wait(struct tandem_ring *ring, struct tandem_fence fence,
+		      enum tandem_wait_mode mode)
 {
 	if (mode == TANDEM_MUST_NOT_SLEEP)
 		return tandem_ring_poll(ring, fence, tandem_nonblock_us);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fault service of one address space: takes all the records that wait, sorts them, serves each page once, cancels what
- * cannot be served, and lets the device try again with one REPLAY for the batch.
+ * Fault service of one address space: takes all the records that wait, sorts them, serves each page
+ * once, cancels what cannot be served, and lets the device try again with one REPLAY for the batch.
  *
- * A record may be old: served by a neighbour's fault-around, or overtaken by an invalidation. It never hurts to map what the
- * process has mapped now, and the REPLAY makes the device record anew whatever still finds nothing.
+ * A record may be old: served by a neighbour's fault-around, or overtaken by an invalidation. It
+ * never hurts to map what the process has mapped now, and the REPLAY makes the device record anew
+ * whatever still finds nothing.
  */
 #include <linux/memcontrol.h>
 #include <linux/sched/mm.h>
@@ -48,7 +49,8 @@ static unsigned int tandem_service_take(struct tandem_fault_inbox *inbox)
 	return count;
 }
 
-static void tandem_service_cancel(struct tandem_as *as, const struct tandem_fault *fault, enum tandem_queue_error status)
+static void tandem_service_cancel(struct tandem_as *as, const struct tandem_fault *fault,
+				  enum tandem_queue_error status)
 {
 	struct tandem_command command = {
 		.type = TANDEM_COMMAND_CANCEL,
@@ -111,12 +113,15 @@ static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault
 
 	atomic64_inc(&as->stats.faults);
 	if (tandem_service_is_beyond_repair(fault)) {
-		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n", as->pasid, fault->va,
-				    fault->reason);
+		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n",
+				    as->pasid, fault->va, fault->reason);
 		tandem_service_cancel(as, fault, TANDEM_QUEUE_DMA_ERROR);
 		return;
 	}
-	/* Without PCIe atomics the page would have to be made exclusive, which this driver does not offer yet. */
+	/*
+	 * Without PCIe atomics the page would have to be made exclusive, which this driver does not
+	 * offer yet.
+	 */
 	if (atomic && !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)) {
 		tandem_service_cancel(as, fault, TANDEM_QUEUE_PERMISSION_FAULT);
 		return;
@@ -148,8 +153,8 @@ static bool tandem_service_is_over(struct tandem_as *as)
 }
 
 /*
- * The process is gone when nobody but us uses its memory: then nothing is worth serving, and mmput brings the release that
- * unbinds the address space.
+ * The process is gone when nobody but us uses its memory: then nothing is worth serving, and mmput
+ * brings the release that unbinds the address space.
  */
 static void tandem_service_batch(struct tandem_as *as, unsigned int count)
 {
@@ -162,7 +167,10 @@ static void tandem_service_batch(struct tandem_as *as, unsigned int count)
 	for (i = 0; i < count && !tandem_service_is_over(as); i++) {
 		if (atomic_read(&as->mm->mm_users) == 1)
 			break;
-		/* Of one page the strongest access is served; if that is cancelled, REPLAY brings the others back. */
+		/*
+		 * Of one page the strongest access is served; if that is cancelled, REPLAY brings
+		 * the others back.
+		 */
 		if (i + 1 < count && batch[i].va == batch[i + 1].va)
 			continue;
 		tandem_service_fault(as, &batch[i]);
@@ -182,8 +190,8 @@ void tandem_service_work(struct work_struct *work)
 		tandem_service_batch(as, count);
 		tandem_service_replay(as, count);
 		/*
-		 * Asynchronous: the last mmput runs exit_mmap and with it our own release, which must not wait for anything that
-		 * this work item does.
+		 * Asynchronous: the last mmput runs exit_mmap and with it our own release, which
+		 * must not wait for anything that this work item does.
 		 */
 		mmput_async(as->mm);
 	}

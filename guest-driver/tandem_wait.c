@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Waiting for a signal: the value stands in the process's memory, the device posts an event after it changed it. The loop
- * reads user memory, which may sleep, hence wait_woken(): a wake-up between the look and the sleep is not lost.
+ * Waiting for a signal: the value stands in the process's memory, the device posts an event after
+ * it changed it. The loop reads user memory, which may sleep, hence wait_woken(): a wake-up between
+ * the look and the sleep is not lost.
  */
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
