@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Copy engine: moves a chunk of one job in each tick, jobs in turn. A job works on virtual addresses (virtual_copy.h) or on
+// physical ones (physical_copy.h); it belongs to whoever submitted it, who removes it when it has ended or is not wanted.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "mmu/translation.h"
+
+namespace tandem {
+
+enum class CopyKind : uint8_t { Linear = TANDEM_COPY_LINEAR, Fill = TANDEM_COPY_FILL };
+
+class CopyJob {
+ public:
+  virtual ~CopyJob() = default;
+  // Moves at most chunk bytes. False if it has to wait.
+  virtual bool step(uint64_t chunk) = 0;
+  virtual bool ended() const = 0;
+  // As of TranslationClient. True if the job forgot an address.
+  virtual bool drain(Pasid pasid, Gva start, Gva end) = 0;
+  virtual bool drain_all() = 0;
+};
+
+class CopyEngine final : public TranslationClient {
+ public:
+  explicit CopyEngine(uint64_t chunk_bytes) : chunk_bytes_(chunk_bytes) {}
+
+  void submit(CopyJob& job) { jobs_.push_back(&job); }
+  void remove(CopyJob& job) { std::erase(jobs_, &job); }
+  bool busy() const { return !jobs_.empty(); }
+
+  // One tick: a chunk of the next job that can go on. False if all wait (or there is none).
+  bool step() {
+    for (size_t tried = 0; tried < jobs_.size(); ++tried) {
+      turn_ = (turn_ + 1) % jobs_.size();
+      CopyJob& job = *jobs_[turn_];
+      if (!job.ended() && job.step(chunk_bytes_)) return true;
+    }
+    return false;
+  }
+
+  DrainResult drain(Pasid pasid, Gva start, Gva end) override {
+    DrainResult result;
+    for (CopyJob* job : jobs_) result.copy_restarted |= job->drain(pasid, start, end);
+    return result;
+  }
+  DrainResult drain_all() override {
+    DrainResult result;
+    for (CopyJob* job : jobs_) result.copy_restarted |= job->drain_all();
+    return result;
+  }
+  void reset() { jobs_.clear(); }
+
+ private:
+  const uint64_t chunk_bytes_;
+  std::vector<CopyJob*> jobs_;
+  size_t turn_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Copy engine on physical addresses.
+#include "copy/physical_copy.h"
+
+#include "copy/move_bytes.h"
+
+namespace tandem {
+
+namespace {
+constexpr uint64_t kRunBytes = 2ULL << 20;  // asked of the host at a time
+}
+
+std::byte* PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write) {
+  if (!run.host || address - run.address >= run.bytes) {
+    run.address = address & ~(TANDEM_PAGE_BYTES - 1);
+    const uint64_t wanted = address - run.address + std::min(kRunBytes, request_.bytes - done_);
+    run.bytes = (wanted + TANDEM_PAGE_BYTES - 1) & ~(TANDEM_PAGE_BYTES - 1);
+    run.host = aperture == TANDEM_APERTURE_VRAM ? memory_.map_vram(Vram{{run.address}}, run.bytes)
+                                                : memory_.map_system(iova(run.address), run.bytes, write);
+    if (!run.host || address - run.address >= run.bytes) {
+      run.host = nullptr;
+      return nullptr;
+    }
+  }
+  const uint64_t offset = address - run.address;
+  bytes = std::min(bytes, run.bytes - offset);
+  return run.host + offset;
+}
+
+bool PhysicalCopy::step(uint64_t chunk) {
+  uint64_t bytes = std::min(chunk, request_.bytes - done_);
+  const bool linear = request_.kind == CopyKind::Linear;
+  const uint64_t to_address = request_.destination + done_;
+  std::byte* to = at(destination_, request_.destination_aperture, to_address, bytes, true);
+  std::byte* from =
+      linear ? at(source_, request_.source_aperture, request_.source + done_, bytes, false) : nullptr;
+  if (!to || (linear && !from)) {
+    failed_ = true;
+    return true;
+  }
+  if (linear) move_bytes(to, from, bytes);
+  else fill_bytes(to, request_.source, done_, bytes);
+  memory_.stored(request_.destination_aperture, to_address, bytes);
+  counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
+  done_ += bytes;
+  return true;
+}
+
+bool PhysicalCopy::drain_all() {
+  const bool held = source_.host || destination_.host;
+  source_ = {};
+  destination_ = {};
+  return held;
+}
+
+}  // namespace tandem

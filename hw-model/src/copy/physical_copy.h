@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Copy engine on physical addresses, for kernel commands: DMA addresses and offsets into VRAM.
+#pragma once
+
+#include "base/counters.h"
+#include "copy/copy_engine.h"
+#include "mem/memory_port.h"
+
+namespace tandem {
+
+struct PhysicalCopyRequest {
+  CopyKind kind = CopyKind::Linear;
+  tandem_aperture source_aperture = TANDEM_APERTURE_SYSTEM;
+  tandem_aperture destination_aperture = TANDEM_APERTURE_SYSTEM;
+  uint64_t source = 0;  // address or pattern
+  uint64_t destination = 0;
+  uint64_t bytes = 0;
+};
+
+class PhysicalCopy final : public CopyJob {
+ public:
+  PhysicalCopy(const PhysicalCopyRequest& request, const MemoryPort& memory, Counters& counters)
+      : request_(request), memory_(memory), counters_(counters) {}
+
+  bool step(uint64_t chunk) override;
+  bool ended() const override { return failed_ || done_ == request_.bytes; }
+  bool failed() const { return failed_; }
+  bool drain(Pasid, Gva, Gva) override { return false; }
+  bool drain_all() override;
+
+ private:
+  // A run of memory behind one host pointer.
+  struct Run {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+    std::byte* host = nullptr;
+  };
+  // Host pointer for the address; shortens bytes to what lies behind it. nullptr: not memory.
+  std::byte* at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write);
+
+  const PhysicalCopyRequest request_;
+  const MemoryPort& memory_;
+  Counters& counters_;
+  Run source_, destination_;
+  uint64_t done_ = 0;
+  bool failed_ = false;
+};
+
+}  // namespace tandem

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The shape of the hardware: defaults and limits. Property names are those of the QEMU device.
+#include "device/config.h"
+
+#include <bit>
+
+#include "base/text.h"
+
+namespace tandem {
+
+tandem_model_config default_config() {
+  tandem_model_config config{};
+  config.compute_units = 4;
+  config.waves_per_cu = 32;  // one workgroup of TANDEM_WORKGROUP_MAX fits
+  config.lds_bytes = 64 << 10;
+  config.address_spaces = 256;
+  config.max_queues = 256;
+  config.l1_sets = 16;
+  config.l1_ways = 4;
+  config.l2_sets = 256;
+  config.l2_ways = 8;
+  config.walkers = 8;
+  config.walk_latency = 2;
+  config.l2_latency = 0;
+  config.copy_chunk_bytes = 64 << 10;
+  config.store_queue_depth = 8;
+  config.store_drain = TANDEM_DRAIN_FIFO;
+  config.time_slice = 20000;
+  config.invalidate_latency = 0;
+  config.vram_bytes = 256ULL << 20;
+  config.seed = 1;
+  config.pcie_atomics = true;
+  return config;
+}
+
+namespace {
+
+struct Limit {
+  const char* property;
+  uint64_t value, least, most;
+};
+
+struct Power {
+  const char* property;
+  uint64_t value;
+};
+
+}  // namespace
+
+std::string check_config(const tandem_model_config& config) {
+  const Limit limits[] = {
+      {"compute-units", config.compute_units, 1, 64},
+      {"waves-per-cu", config.waves_per_cu, 1, 64},
+      {"lds-bytes", config.lds_bytes, 0, TANDEM_LDS_WINDOW},
+      {"address-spaces", config.address_spaces, 2, 65536},
+      {"max-queues", config.max_queues, 1, 4096},
+      {"l1-sets", config.l1_sets, 1, 65536},
+      {"l1-ways", config.l1_ways, 1, 64},
+      {"l2-sets", config.l2_sets, 1, 65536},
+      {"l2-ways", config.l2_ways, 1, 64},
+      {"walkers", config.walkers, 1, 64},
+      {"walk-latency", config.walk_latency, 0, 1u << 20},
+      {"l2-latency", config.l2_latency, 0, 1u << 20},
+      {"copy-chunk-bytes", config.copy_chunk_bytes, 64, 1u << 20},
+      {"store-queue-depth", config.store_queue_depth, 0, 1024},
+      {"store-drain", config.store_drain, TANDEM_DRAIN_FIFO, TANDEM_DRAIN_RANDOM},
+      {"invalidate-latency", config.invalidate_latency, 0, 1u << 30},
+      {"vram-bytes", config.vram_bytes, 0, 1ULL << 40},
+  };
+  for (const Limit& limit : limits)
+    if (limit.value < limit.least || limit.value > limit.most)
+      return format("%s=%llu is out of range: it must be %llu to %llu", limit.property,
+                    static_cast<unsigned long long>(limit.value), static_cast<unsigned long long>(limit.least),
+                    static_cast<unsigned long long>(limit.most));
+
+  const Power powers[] = {
+      {"address-spaces", config.address_spaces}, {"l1-sets", config.l1_sets}, {"l2-sets", config.l2_sets}};
+  for (const Power& power : powers)
+    if (!std::has_single_bit(power.value))
+      return format("%s=%llu must be a power of two", power.property, static_cast<unsigned long long>(power.value));
+
+  if (config.lds_bytes % 1024) return format("lds-bytes=%u must be a multiple of 1024", config.lds_bytes);
+  if (config.vram_bytes % (2u << 20))
+    return format("vram-bytes=%llu must be a multiple of 2097152 (2 MiB)",
+                  static_cast<unsigned long long>(config.vram_bytes));
+  return {};
+}
+
+}  // namespace tandem

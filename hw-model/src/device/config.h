@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The shape of the hardware: defaults and limits.
+#pragma once
+
+#include <string>
+
+#include "tandem/model.h"
+
+namespace tandem {
+
+tandem_model_config default_config();
+
+// Empty if every value is in range; otherwise a sentence for the user that names the property and its limits.
+std::string check_config(const tandem_model_config& config);
+
+}  // namespace tandem

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// "Nothing hidden": what the hardware holds now, as text for a monitor.
+#include "device/device.h"
+
+namespace tandem {
+
+namespace {
+
+using ull = unsigned long long;
+
+const char* aperture_name(tandem_aperture aperture) {
+  switch (aperture) {
+    case TANDEM_APERTURE_SYSTEM: return "system";
+    case TANDEM_APERTURE_VRAM: return "vram";
+    case TANDEM_APERTURE_PEER: return "peer";
+  }
+  return "?";
+}
+
+const char* access_name(Access access) {
+  switch (access) {
+    case Access::Read: return "read";
+    case Access::Write: return "write";
+    case Access::Atomic: return "atomic";
+    case Access::Execute: return "execute";
+  }
+  return "?";
+}
+
+const char* reason_name(tandem_fault_reason reason) {
+  switch (reason) {
+    case TANDEM_FAULT_NOT_PRESENT: return "not-present";
+    case TANDEM_FAULT_PERMISSION: return "permission";
+    case TANDEM_FAULT_BAD_PTE: return "bad-pte";
+    case TANDEM_FAULT_TABLE_DMA: return "table-dma";
+    case TANDEM_FAULT_PAGE_DMA: return "page-dma";
+  }
+  return "?";
+}
+
+const char* state_name(tandem_queue_state state) {
+  switch (state) {
+    case TANDEM_QUEUE_DISABLED: return "disabled";
+    case TANDEM_QUEUE_ACTIVE: return "active";
+    case TANDEM_QUEUE_FAULTED: return "faulted";
+    case TANDEM_QUEUE_DRAINING: return "draining";
+  }
+  return "?";
+}
+
+void describe_tlb(const std::string& name, const Tlb& tlb, const Device::Write& write) {
+  write(format("%s: %u of %u entries\n", name.c_str(), tlb.valid_entries(), tlb.capacity()));
+  tlb.for_each([&](const TlbEntry& entry) {
+    write(format("  pasid %u va %#014llx +%#llx -> %s %#llx %s%s pte %#llx\n", entry.pasid.value,
+                 static_cast<ull>(entry.va.value), static_cast<ull>(entry.bytes), aperture_name(entry.aperture),
+                 static_cast<ull>(entry.device_address), entry.write ? "rw" : "ro", entry.atomic ? " atomic" : "",
+                 static_cast<ull>(entry.pte)));
+  });
+}
+
+}  // namespace
+
+bool Device::describe(const std::string& topic, const Write& write) const {
+  const struct {
+    const char* name;
+    void (Device::*describe)(const Write&) const;
+  } topics[] = {
+      {"summary", &Device::describe_summary},   {"address-spaces", &Device::describe_address_spaces},
+      {"queues", &Device::describe_queues},     {"waves", &Device::describe_waves},
+      {"faults", &Device::describe_faults},     {"tlbs", &Device::describe_tlbs},
+      {"counters", &Device::describe_counters},
+  };
+  bool known = false;
+  for (const auto& each : topics) {
+    if (topic != each.name && topic != "all") continue;
+    (this->*each.describe)(write);
+    known = true;
+  }
+  return known;
+}
+
+void Device::describe_summary(const Write& write) const {
+  const uint32_t now = status();
+  write(format("device: %s%s%s, error %u\n", now & TANDEM_STATUS_ENABLED ? "enabled" : "disabled",
+               now & TANDEM_STATUS_BUSY ? ", busy" : "", now & TANDEM_STATUS_STOPPED ? ", stopped" : "",
+               static_cast<unsigned>(error_)));
+  write(format("shape: %u compute units x %u wavefronts, L1 %ux%u, L2 %ux%u, %u walkers, %llu MiB of video memory\n",
+               config_.compute_units, config_.waves_per_cu, config_.l1_sets, config_.l1_ways, config_.l2_sets,
+               config_.l2_ways, config_.walkers, static_cast<ull>(config_.vram_bytes >> 20)));
+  uint32_t waves = 0;
+  for (const auto& unit : units_) waves += unit->resident_waves();
+  write(format("now: %zu address spaces, %zu queues, %u wavefronts, %zu translations under way, %zu faults pending\n",
+               spaces_.all().size(), processor_.queues().size(), waves, mmu_.walks_under_way(), faults_.pending()));
+}
+
+void Device::describe_tlbs(const Write& write) const {
+  describe_tlb("L2", mmu_.l2(), write);
+  for (uint32_t unit = 0; unit < config_.compute_units; ++unit)
+    describe_tlb(format("L1 of compute unit %u", unit), mmu_.l1(unit), write);
+  describe_tlb("L1 of queues and copies", mmu_.l1(config_.compute_units), write);
+}
+
+void Device::describe_address_spaces(const Write& write) const {
+  for (const auto& [pasid, space] : spaces_.all())
+    write(format("pasid %u: root %#llx, process %u (%s)\n", pasid, static_cast<ull>(space.root.value), space.tgid,
+                 space.name().c_str()));
+}
+
+void Device::describe_queues(const Write& write) const {
+  for (const auto& [id, context] : processor_.queues()) {
+    const UserQueue& queue = context->queue;
+    write(format("queue %u: pasid %u, %s, error %u, doorbell %u, write %llu, read %llu, %zu packets under way, "
+                 "%u workgroups resident, %zu suspended\n",
+                 id, queue.config().pasid.value, state_name(queue.state()), static_cast<unsigned>(queue.failure()),
+                 queue.config().doorbell, static_cast<ull>(queue.write_index()), static_cast<ull>(queue.read_index()),
+                 context->runs.size(), context->resident_groups, context->suspended.size()));
+  }
+}
+
+void Device::describe_waves(const Write& write) const {
+  for (size_t unit = 0; unit < units_.size(); ++unit) {
+    write(format("compute unit %zu: %u of %u wavefronts\n", unit, units_[unit]->resident_waves(), config_.waves_per_cu));
+    units_[unit]->describe([&](const std::string& line) { write("  " + line + "\n"); });
+  }
+}
+
+void Device::describe_faults(const Write& write) const {
+  for (const FaultUnit::View& fault : faults_.view())
+    write(format("fault %llu: pasid %u va %#014llx %s, %s, %zu accesses wait\n", static_cast<ull>(fault.id),
+                 fault.pasid.value, static_cast<ull>(fault.page.value), access_name(fault.access),
+                 reason_name(fault.reason), fault.waiters));
+}
+
+void Device::describe_counters(const Write& write) const {
+  for (uint32_t counter = 0; counter < TANDEM_COUNTER_COUNT; ++counter)
+    write(format("%s %llu\n", counter_name(counter), static_cast<ull>(counters_.values[counter])));
+}
+
+}  // namespace tandem

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The whole GPU: wiring, life, registers and doorbells.
+#include "device/device.h"
+
+namespace tandem {
+
+namespace {
+
+MmuConfig mmu_config(const tandem_model_config& config) {
+  return {.compute_units = config.compute_units,
+          .l1_sets = config.l1_sets,
+          .l1_ways = config.l1_ways,
+          .l2_sets = config.l2_sets,
+          .l2_ways = config.l2_ways,
+          .walkers = config.walkers,
+          .walk_latency = config.walk_latency,
+          .l2_latency = config.l2_latency};
+}
+
+CommandProcessorConfig processor_config(const tandem_model_config& config) {
+  return {.max_queues = config.max_queues,
+          .waves_per_cu = config.waves_per_cu,
+          .lds_bytes = config.lds_bytes,
+          .time_slice = config.time_slice,
+          .pcie_atomics = config.pcie_atomics};
+}
+
+ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
+  return {.unit = unit,
+          .waves = config.waves_per_cu,
+          .lds_bytes = config.lds_bytes,
+          .store_queue_depth = config.store_queue_depth,
+          .store_drain = static_cast<tandem_store_drain>(config.store_drain),
+          .seed = config.seed + unit,
+          .pcie_atomics = config.pcie_atomics};
+}
+
+}  // namespace
+
+Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, void* opaque, std::byte* vram)
+    : config_(config),
+      ops_(ops),
+      host_(ops_, opaque),
+      trace_(ops_, opaque, config.trace),
+      memory_(ops_, opaque, vram, config.vram_bytes),
+      registers_(*this, host_, config.test_hooks),
+      interrupts_(host_),
+      status_page_(memory_, *this),
+      spaces_(config.address_spaces),
+      faults_(memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
+      mmu_(mmu_config(config), spaces_, memory_, faults_, counters_, trace_, host_),
+      events_(memory_, status_page_, interrupts_, *this),
+      copies_(config.copy_chunk_bytes),
+      processor_(processor_config(config), units_, mmu_, memory_, copies_, faults_, events_, attention_, counters_,
+                 trace_, host_),
+      kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, events_, status_page_, interrupts_, *this,
+                   counters_, trace_, host_),
+      invalidation_ring_(config.invalidate_latency, memory_, spaces_, mmu_, clients_, status_page_, interrupts_, *this,
+                         counters_, trace_, host_) {
+  for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
+    units_.push_back(std::make_unique<ComputeUnit>(
+        unit_config(config, unit), mmu_, memory_, processor_, counters_, [this] { return host_.now(); },
+        [this] { return host_.should_yield(); }));
+    clients_.push_back(units_.back().get());
+  }
+  clients_.push_back(&copies_);
+}
+
+// Queues and wavefronts wait for translations: they go before the blocks that they wait in.
+Device::~Device() {
+  processor_.reset();
+  kernel_ring_.reset();
+}
+
+// ---- life ----
+
+void Device::reset(tandem_reset_kind kind) {
+  enabled_ = false;
+  error_ = TANDEM_DEVICE_OK;
+  processor_.reset();
+  for (const auto& unit : units_) unit->reset();
+  kernel_ring_.reset();
+  invalidation_ring_.reset();
+  copies_.reset();
+  mmu_.reset();
+  faults_.reset();
+  events_.reset();
+  spaces_.reset();
+  status_page_.reset();
+  interrupts_.reset();
+  registers_.reset();
+  attention_.take();
+  counters_ = {};
+  test_control_ = 0;
+  if (trace_.on()) {
+    tandem_trace_record record = shared_record(TANDEM_TRACE_RESET, Pasid{});
+    record.detail = kind;
+    trace_.emit(record);
+  }
+}
+
+void Device::stop(tandem_device_error error, const char* what) {
+  if (error_ != TANDEM_DEVICE_OK) return;
+  error_ = error;
+  host_.guest_error("the device stopped, error %u: %s", static_cast<unsigned>(error), what);
+  status_page_.state(error_, status());
+  interrupts_.raise(TANDEM_VECTOR_ERROR);
+}
+
+void Device::memory_map_changed() {
+  for (TranslationClient* client : clients_) client->drain_all();
+  mmu_.drop_host_pointers();
+  status_page_.drop_host_pointers();
+}
+
+void Device::enable() {
+  const struct {
+    const Ring& ring;
+    uint64_t entry_bytes;
+    const char* wrong;
+  } rings[] = {
+      {kernel_ring_.ring(), sizeof(tandem_command), "the kernel command ring's base or order is out of range"},
+      {invalidation_ring_.ring(), sizeof(tandem_invalidate), "the invalidation ring's base or order is out of range"},
+      {faults_.ring(), sizeof(tandem_fault_record), "the fault buffer's base or order is out of range"},
+      {events_.ring(), sizeof(tandem_event), "the event ring's base or order is out of range"},
+  };
+  enabled_ = true;
+  for (const auto& each : rings)
+    if (!each.ring.configured(each.entry_bytes) || !each.ring.sane()) return stop(TANDEM_DEVICE_BAD_RING, each.wrong);
+  if (status_page_.address() % TANDEM_PAGE_BYTES) return stop(TANDEM_DEVICE_BAD_RING, "the status page is not aligned");
+  if (!status_page_.reachable()) return stop(TANDEM_DEVICE_RING_DMA, "the status page is not in memory");
+  attention_.ask();
+}
+
+// ---- registers ----
+
+uint64_t Device::mmio_read(int bar, uint64_t offset, unsigned size) {
+  if (bar == TANDEM_BAR_REGS) return registers_.read(offset, size);
+  if (bar != TANDEM_BAR_DOORBELLS) host_.guest_error("read of BAR %d, which has no registers", bar);
+  return 0;  // doorbells are written only
+}
+
+void Device::mmio_write(int bar, uint64_t offset, uint64_t value, unsigned size) {
+  if (bar == TANDEM_BAR_REGS) registers_.write(offset, value, size);
+  else if (bar == TANDEM_BAR_DOORBELLS) write_doorbell(offset, value, size);
+  else host_.guest_error("write to BAR %d, which has no registers", bar);
+}
+
+void Device::write_doorbell(uint64_t offset, uint64_t value, unsigned size) {
+  const uint64_t page = offset / TANDEM_DOORBELL_PAGE_SIZE;
+  if (size != TANDEM_DOORBELL_BYTES || offset % TANDEM_DOORBELL_BYTES || page >= config_.address_spaces) {
+    host_.guest_error("doorbell write of %u bytes at offset %#llx", size, static_cast<unsigned long long>(offset));
+    return;
+  }
+  if (!running()) return;
+  const auto doorbell = static_cast<uint32_t>(offset % TANDEM_DOORBELL_PAGE_SIZE / TANDEM_DOORBELL_BYTES);
+  processor_.ring_doorbell(Pasid{{static_cast<uint32_t>(page)}}, doorbell, value);
+}
+
+uint32_t Device::features() const {
+  return (config_.vram_bar ? TANDEM_FEATURE_VRAM_BAR : 0) | (config_.pcie_atomics ? TANDEM_FEATURE_PCIE_ATOMICS : 0) |
+         (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
+}
+
+uint32_t Device::status() const {
+  bool busy = copies_.busy() || mmu_.busy() || kernel_ring_.busy() || invalidation_ring_.busy();
+  for (const auto& unit : units_) busy |= !unit->idle();
+  return (running() ? TANDEM_STATUS_ENABLED : 0) | (busy ? TANDEM_STATUS_BUSY : 0) |
+         (error_ != TANDEM_DEVICE_OK ? TANDEM_STATUS_STOPPED : 0) |
+         (faults_.overflowed() ? TANDEM_STATUS_FAULT_OVERFLOW : 0) |
+         (events_.overflowed() ? TANDEM_STATUS_EVENT_OVERFLOW : 0);
+}
+
+uint64_t Device::read_register(uint32_t offset) {
+  if (offset >= TANDEM_REG_COUNTERS && offset < TANDEM_REG_COUNTERS + 8 * TANDEM_COUNTER_COUNT)
+    return counters_.values[(offset - TANDEM_REG_COUNTERS) / 8];
+  const Ring& faults = faults_.ring();
+  switch (offset) {
+    case TANDEM_REG_ID: return TANDEM_ID_VALUE;
+    case TANDEM_REG_ABI_VERSION: return TANDEM_ABI_MAJOR << 16 | TANDEM_ABI_MINOR;
+    case TANDEM_REG_COMPUTE_UNITS: return config_.compute_units;
+    case TANDEM_REG_WAVES_PER_CU: return config_.waves_per_cu;
+    case TANDEM_REG_ADDRESS_SPACES: return config_.address_spaces;
+    case TANDEM_REG_MAX_QUEUES: return config_.max_queues;
+    case TANDEM_REG_LDS_BYTES: return config_.lds_bytes;
+    case TANDEM_REG_FEATURES: return features();
+    case TANDEM_REG_VRAM_BYTES: return config_.vram_bytes;
+    case TANDEM_REG_CLOCK_NS: return host_.now();
+    case TANDEM_REG_CONTROL: return enabled_ ? TANDEM_CONTROL_ENABLE : 0;
+    case TANDEM_REG_STATUS: return status();
+    case TANDEM_REG_ERROR: return error_;
+    case TANDEM_REG_INTERRUPT_STATUS: return interrupts_.status();
+    case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.enable();
+    case TANDEM_REG_STATUS_PAGE: return status_page_.address();
+    case TANDEM_REG_COMMAND_BASE: return kernel_ring_.ring().base;
+    case TANDEM_REG_COMMAND_ORDER: return kernel_ring_.ring().order;
+    case TANDEM_REG_COMMAND_GET: return kernel_ring_.ring().get;
+    case TANDEM_REG_COMMAND_PUT: return kernel_ring_.ring().put;
+    case TANDEM_REG_INVALIDATE_BASE: return invalidation_ring_.ring().base;
+    case TANDEM_REG_INVALIDATE_ORDER: return invalidation_ring_.ring().order;
+    case TANDEM_REG_INVALIDATE_GET: return invalidation_ring_.ring().get;
+    case TANDEM_REG_INVALIDATE_PUT: return invalidation_ring_.ring().put;
+    case TANDEM_REG_FAULT_BASE: return faults.base;
+    case TANDEM_REG_FAULT_ORDER: return faults.order;
+    case TANDEM_REG_FAULT_GET: return faults.get;
+    case TANDEM_REG_FAULT_PUT: return faults.put;
+    case TANDEM_REG_EVENT_BASE: return events_.ring().base;
+    case TANDEM_REG_EVENT_ORDER: return events_.ring().order;
+    case TANDEM_REG_EVENT_GET: return events_.ring().get;
+    case TANDEM_REG_EVENT_PUT: return events_.ring().put;
+    case TANDEM_REG_TEST_CONTROL: return test_control_;
+    default: return 0;
+  }
+}
+
+void Device::write_register(uint32_t offset, uint64_t value) {
+  const auto word = static_cast<uint32_t>(value);
+  switch (offset) {
+    case TANDEM_REG_CONTROL: return write_control(word);
+    case TANDEM_REG_INTERRUPT_STATUS: return interrupts_.clear(word);
+    case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.set_enable(word);
+    case TANDEM_REG_STATUS_PAGE: return status_page_.set_address(value);
+    case TANDEM_REG_COMMAND_BASE: kernel_ring_.ring().base = value; return;
+    case TANDEM_REG_COMMAND_ORDER: kernel_ring_.ring().order = word; return;
+    case TANDEM_REG_COMMAND_PUT: return write_command_put(word);
+    case TANDEM_REG_INVALIDATE_BASE: invalidation_ring_.ring().base = value; return;
+    case TANDEM_REG_INVALIDATE_ORDER: invalidation_ring_.ring().order = word; return;
+    case TANDEM_REG_INVALIDATE_PUT: return write_invalidate_put(word);
+    case TANDEM_REG_FAULT_BASE: faults_.ring().base = value; return;
+    case TANDEM_REG_FAULT_ORDER: faults_.ring().order = word; return;
+    case TANDEM_REG_FAULT_GET: return write_fault_get(word);
+    case TANDEM_REG_EVENT_BASE: events_.ring().base = value; return;
+    case TANDEM_REG_EVENT_ORDER: events_.ring().order = word; return;
+    case TANDEM_REG_EVENT_GET: return write_event_get(word);
+    case TANDEM_REG_TEST_CONTROL: return write_test_control(word);
+    default: return;
+  }
+}
+
+void Device::write_control(uint32_t value) {
+  if (value & TANDEM_CONTROL_RESET) {
+    reset(TANDEM_RESET_DRIVER);
+    return;
+  }
+  if (value & ~(TANDEM_CONTROL_ENABLE | TANDEM_CONTROL_RESET)) host_.guest_error("unknown bits in CONTROL: %#x", value);
+  if (error_ != TANDEM_DEVICE_OK) return;  // only a reset helps
+  const bool wanted = value & TANDEM_CONTROL_ENABLE;
+  if (wanted && !enabled_) enable();
+  else enabled_ = wanted;
+}
+
+bool Device::index_is_sane(const Ring& ring, const char* name) {
+  if (!enabled_ || ring.sane()) return true;
+  stop(TANDEM_DEVICE_BAD_RING, name);
+  return false;
+}
+
+void Device::write_command_put(uint32_t put) {
+  kernel_ring_.ring().put = put;
+  index_is_sane(kernel_ring_.ring(), "COMMAND_PUT - COMMAND_GET exceeds the ring");
+}
+
+void Device::write_invalidate_put(uint32_t put) {
+  invalidation_ring_.ring().put = put;
+  if (index_is_sane(invalidation_ring_.ring(), "INVALIDATE_PUT - INVALIDATE_GET exceeds the ring"))
+    invalidation_ring_.put_written();
+}
+
+void Device::write_fault_get(uint32_t get) {
+  faults_.ring().get = get;
+  if (!index_is_sane(faults_.ring(), "FAULT_PUT - FAULT_GET exceeds the buffer")) return;
+  if (running()) faults_.flush();
+}
+
+void Device::write_event_get(uint32_t get) {
+  events_.ring().get = get;
+  if (!index_is_sane(events_.ring(), "EVENT_PUT - EVENT_GET exceeds the ring")) return;
+  if (running()) events_.flush();
+  attention_.ask();
+}
+
+void Device::write_test_control(uint32_t value) {
+  test_control_ = value & (TANDEM_TEST_STALL_INVALIDATE | TANDEM_TEST_STALL_COMMAND | TANDEM_TEST_STALL_FAULT);
+  invalidation_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_INVALIDATE);
+  kernel_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_COMMAND);
+  faults_.set_held(test_control_ & TANDEM_TEST_STALL_FAULT);
+  if (running()) faults_.flush();
+}
+
+}  // namespace tandem

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The whole GPU: its blocks, wired together in the order in which data flows, its life (reset, enable, stop), and the
+// scheduler behind tandem_model_run().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "cp/command_processor.h"
+#include "device/config.h"
+#include "device/invalidation_ring.h"
+#include "device/kernel_ring.h"
+#include "device/register_file.h"
+
+namespace tandem {
+
+class Device final : public RegisterOwner, public ErrorSink {
+ public:
+  Device(const tandem_model_config& config, const tandem_host_ops& ops, void* opaque, std::byte* vram);
+  ~Device() override;
+
+  void reset(tandem_reset_kind kind);
+  uint64_t mmio_read(int bar, uint64_t offset, unsigned size);
+  void mmio_write(int bar, uint64_t offset, uint64_t value, unsigned size);
+  tandem_run_result run(uint64_t budget);
+  void memory_map_changed();
+  void set_trace(bool on) { trace_.set(on); }
+
+  const Counters& counters() const { return counters_; }
+  using Write = std::function<void(const std::string&)>;
+  bool describe(const std::string& topic, const Write& write) const;
+
+  uint64_t read_register(uint32_t offset) override;
+  void write_register(uint32_t offset, uint64_t value) override;
+  bool enabled() const override { return enabled_; }
+  void stop(tandem_device_error error, const char* what) override;
+
+ private:
+  // Registers
+  uint32_t features() const;
+  uint32_t status() const;
+  void write_control(uint32_t value);
+  void enable();
+  void write_status_page(uint64_t address);
+  void write_command_put(uint32_t put);
+  void write_invalidate_put(uint32_t put);
+  void write_fault_get(uint32_t get);
+  void write_event_get(uint32_t get);
+  void write_test_control(uint32_t value);
+  bool index_is_sane(const Ring& ring, const char* name);
+  void write_doorbell(uint64_t offset, uint64_t value, unsigned size);
+
+  // Scheduler
+  bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
+  bool serve_rings();
+  bool serve_queues();
+  uint64_t run_compute(uint64_t budget);
+  bool skip_to_next_event(uint64_t end);
+  std::optional<uint64_t> next_event() const;
+
+  // Monitor
+  void describe_summary(const Write& write) const;
+  void describe_tlbs(const Write& write) const;
+  void describe_address_spaces(const Write& write) const;
+  void describe_queues(const Write& write) const;
+  void describe_waves(const Write& write) const;
+  void describe_faults(const Write& write) const;
+  void describe_counters(const Write& write) const;
+
+  const tandem_model_config config_;
+  const tandem_host_ops ops_;
+  const Host host_;
+  Trace trace_;
+  Counters counters_;
+  MemoryPort memory_;
+  RegisterFile registers_;
+  Interrupts interrupts_;
+  StatusPage status_page_;
+  AddressSpaces spaces_;
+  FaultUnit faults_;
+  Mmu mmu_;
+  EventRing events_;
+  CopyEngine copies_;
+  Attention attention_;
+  ComputeUnits units_;
+  CommandProcessor processor_;
+  std::vector<TranslationClient*> clients_;  // whatever keeps translations: compute units and the copy engine
+  KernelRing kernel_ring_;
+  InvalidationRing invalidation_ring_;
+
+  bool enabled_ = false;
+  tandem_device_error error_ = TANDEM_DEVICE_OK;
+  uint32_t test_control_ = 0;
+  uint64_t ticks_ = 0;
+  uint32_t rounds_since_poll_ = 0;
+};
+
+}  // namespace tandem

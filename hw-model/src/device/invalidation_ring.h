@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Step "invalidate command ... entries killed at every level, accesses in flight drained, then the acknowledgement".
+//
+// The contract stands in tandem_ring.h, struct tandem_invalidate. All of it happens at one moment, invalidate_latency ticks
+// after the entry was fetched: kill, drain, acknowledge. Entries are acknowledged in the order of the ring.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/ring.h"
+#include "device/interrupts.h"
+#include "device/status_page.h"
+#include "mmu/mmu.h"
+
+namespace tandem {
+
+class InvalidationRing {
+ public:
+  InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Mmu& mmu,
+                   const std::vector<TranslationClient*>& clients, StatusPage& status, Interrupts& interrupts,
+                   ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host);
+
+  // Fetches what the ring holds and acknowledges what is due. Returns the number of entries acknowledged or fetched.
+  uint32_t step(uint64_t now);
+  bool busy() const { return !under_way_.empty() || !ring_.empty(); }
+  std::optional<uint64_t> next_due() const;
+
+  // The driver wrote PUT.
+  void put_written();
+  void set_stalled(bool stalled) { stalled_ = stalled; }
+  Ring& ring() { return ring_; }
+  void reset();
+
+ private:
+  struct UnderWay {
+    tandem_invalidate entry;
+    uint64_t due;
+    uint64_t put_ns;
+  };
+  struct PutTime {
+    uint32_t put;
+    uint64_t ns;
+  };
+
+  bool fetch(uint64_t now);
+  bool well_formed(const tandem_invalidate& entry) const;
+  uint64_t time_of_put(uint32_t index);
+  void acknowledge(const UnderWay& under_way);
+  void trace_received(const tandem_invalidate& entry) const;
+  void trace_done(const UnderWay& under_way, const Mmu::Killed& killed, uint32_t stores) const;
+
+  const uint32_t latency_;
+  const MemoryPort& memory_;
+  const AddressSpaces& spaces_;
+  Mmu& mmu_;
+  const std::vector<TranslationClient*>& clients_;
+  StatusPage& status_;
+  Interrupts& interrupts_;
+  ErrorSink& errors_;
+  Counters& counters_;
+  const Trace& trace_;
+  const Host& host_;
+
+  Ring ring_;
+  std::deque<UnderWay> under_way_;
+  std::deque<PutTime> put_times_;
+  std::optional<uint64_t> last_seqno_;  // of the entry fetched last
+  bool stalled_ = false;
+};
+
+}  // namespace tandem

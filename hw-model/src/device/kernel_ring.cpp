@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The driver's commands: fetch, check, execute, complete.
+#include "device/kernel_ring.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tandem {
+
+namespace {
+
+constexpr uint64_t kPacketAlign = TANDEM_PACKET_BYTES;
+constexpr uint64_t kIndicesAlign = 64;
+constexpr uint32_t kStackAlign = 16;
+
+bool all_zero(const uint64_t* words, size_t count) {
+  return std::all_of(words, words + count, [](uint64_t word) { return word == 0; });
+}
+
+bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && bytes <= TANDEM_VA_LIMIT - va; }
+
+}  // namespace
+
+KernelRing::KernelRing(const MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
+                       CopyEngine& copies, FaultUnit& faults, EventRing& events, StatusPage& status,
+                       Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
+                       const Host& host)
+    : memory_(memory),
+      spaces_(spaces),
+      mmu_(mmu),
+      processor_(processor),
+      copies_(copies),
+      faults_(faults),
+      events_(events),
+      status_(status),
+      interrupts_(interrupts),
+      errors_(errors),
+      counters_(counters),
+      trace_(trace),
+      host_(host) {}
+
+bool KernelRing::step() {
+  if (stalled_) return false;
+  if (!current_ && !fetch()) return false;
+  if (current_->error) return complete();
+  if (current_->copy) return check_copy();
+  execute();
+  return true;
+}
+
+bool KernelRing::fetch() {
+  if (ring_.empty()) return false;
+  Current next;
+  next.fetched_ns = host_.now();
+  if (!memory_.dma_read(ring_.slot(ring_.get, sizeof next.command), &next.command, sizeof next.command)) {
+    errors_.stop(TANDEM_DEVICE_RING_DMA, "the kernel command ring is not in memory");
+    return false;
+  }
+  status_.command_get(++ring_.get);
+  current_ = std::move(next);
+  error_posted_ = false;
+  return true;
+}
+
+tandem_command_error KernelRing::check_common(const tandem_command& command) const {
+  if (command.flags & ~TANDEM_COMMAND_INTERRUPT) return TANDEM_COMMAND_BAD_PARAMETER;
+  return command.seqno > last_seqno_ ? TANDEM_COMMAND_OK : TANDEM_COMMAND_BAD_PARAMETER;
+}
+
+void KernelRing::execute() {
+  const tandem_command& command = current_->command;
+  auto& error = current_->error;
+  if (const auto common = check_common(command); common != TANDEM_COMMAND_OK) {
+    error = common;
+    return;
+  }
+  switch (command.type) {
+    case TANDEM_COMMAND_NOP: error = TANDEM_COMMAND_OK; break;
+    case TANDEM_COMMAND_BIND: error = bind(command); break;
+    case TANDEM_COMMAND_UNBIND: error = unbind(command); break;
+    case TANDEM_COMMAND_QUEUE_CREATE: error = create_queue(command); break;
+    case TANDEM_COMMAND_QUEUE_DESTROY: error = destroy_queue(command); break;
+    case TANDEM_COMMAND_REPLAY: error = replay(command); break;
+    case TANDEM_COMMAND_CANCEL: error = cancel(command); break;
+    case TANDEM_COMMAND_COPY: error = copy(command, CopyKind::Linear); break;
+    case TANDEM_COMMAND_FILL: error = copy(command, CopyKind::Fill); break;
+    case TANDEM_COMMAND_NOTE: error = note(command); break;
+    default: error = TANDEM_COMMAND_BAD_TYPE; break;
+  }
+}
+
+bool KernelRing::check_copy() {
+  if (!current_->copy->ended()) return false;
+  copies_.remove(*current_->copy);
+  current_->error = current_->copy->failed() ? TANDEM_COMMAND_COPY_FAILED : TANDEM_COMMAND_OK;
+  trace_copy(current_->command, current_->command.type == TANDEM_COMMAND_FILL ? CopyKind::Fill : CopyKind::Linear);
+  return true;
+}
+
+// The error event, if there is one, is in the event ring before the sequence number is published.
+bool KernelRing::complete() {
+  const tandem_command& command = current_->command;
+  if (*current_->error != TANDEM_COMMAND_OK && !error_posted_) {
+    host_.guest_error("kernel command %llu of type %u failed: error %u", static_cast<unsigned long long>(command.seqno),
+                      command.type, static_cast<unsigned>(*current_->error));
+    tandem_event event{};
+    event.type = TANDEM_EVENT_COMMAND_ERROR;
+    event.code = static_cast<uint16_t>(*current_->error);
+    event.pasid = command.pasid;
+    event.queue = TANDEM_TRACE_NO_QUEUE;
+    event.value = command.seqno;
+    events_.post(event);
+    error_posted_ = true;
+  }
+  if (error_posted_ && !events_.all_written()) return false;
+
+  ++counters_[TANDEM_COUNTER_COMMANDS];
+  trace_command();
+  last_seqno_ = std::max(last_seqno_, command.seqno);
+  const bool interrupt = command.flags & TANDEM_COMMAND_INTERRUPT;
+  current_.reset();
+  status_.command_done(last_seqno_);
+  if (interrupt) interrupts_.raise(TANDEM_VECTOR_COMMAND);
+  return true;
+}
+
+// ---- the commands ----
+
+tandem_command_error KernelRing::bind(const tandem_command& command) {
+  const auto& bind = command.u.bind;
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.in_range(pasid) || spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!all_zero(bind.reserved, std::size(bind.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
+  // This device has the page walker; the other translators come with the IOMMU and the software-filled TLB.
+  if (bind.translation != TANDEM_TRANSLATION_MIRROR) return TANDEM_COMMAND_BAD_PARAMETER;
+  uint64_t bytes = TANDEM_PT_BYTES;
+  if (bind.root & ~TANDEM_PTE_ADDRESS || !memory_.map_system(iova(bind.root), bytes, true) || bytes < TANDEM_PT_BYTES)
+    return TANDEM_COMMAND_BAD_ADDRESS;
+
+  AddressSpace space{.root = iova(bind.root), .tgid = bind.tgid};
+  std::copy(std::begin(bind.comm), std::end(bind.comm), space.comm.begin());
+  spaces_.bind(pasid, space);
+  if (trace_.on()) {
+    tandem_trace_record record = shared_record(TANDEM_TRACE_BIND, pasid);
+    record.detail = bind.translation;
+    record.va = bind.root;
+    record.bytes = bind.tgid;
+    std::memcpy(&record.a, bind.comm, sizeof record.a);
+    std::memcpy(&record.b, bind.comm + sizeof record.a, sizeof record.b);
+    trace_.emit(record);
+  }
+  return TANDEM_COMMAND_OK;
+}
+
+tandem_command_error KernelRing::unbind(const tandem_command& command) {
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  processor_.destroy_queues(pasid);
+  mmu_.remove(pasid);
+  faults_.address_space_gone(pasid);
+  spaces_.unbind(pasid);
+  if (trace_.on()) trace_.emit(shared_record(TANDEM_TRACE_UNBIND, pasid));
+  return TANDEM_COMMAND_OK;
+}
+
+tandem_command_error KernelRing::create_queue(const tandem_command& command) {
+  const auto& queue = command.u.queue;
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  const bool stacks_fit = queue.scratch_lane_bytes % kStackAlign == 0 && queue.scratch % kStackAlign == 0 &&
+                          (queue.scratch_lane_bytes == 0 || queue.scratch_waves > 0);
+  if (queue.ring_order > kQueueRingOrderMax || !stacks_fit) return TANDEM_COMMAND_BAD_PARAMETER;
+  const uint64_t ring_bytes = uint64_t{TANDEM_PACKET_BYTES} << queue.ring_order;
+  const auto stack_bytes = static_cast<unsigned __int128>(queue.scratch_lane_bytes) * TANDEM_WAVE_LANES * queue.scratch_waves;
+  if (queue.ring % kPacketAlign || queue.indices % kIndicesAlign || !user_range(queue.ring, ring_bytes) ||
+      !user_range(queue.indices, sizeof(tandem_queue_indices)) || stack_bytes > TANDEM_VA_LIMIT ||
+      !user_range(queue.scratch, static_cast<uint64_t>(stack_bytes)))
+    return TANDEM_COMMAND_BAD_ADDRESS;
+
+  return processor_.create_queue({.pasid = pasid,
+                                  .id = QueueId{{queue.queue}},
+                                  .doorbell = queue.doorbell,
+                                  .ring = gva(queue.ring),
+                                  .indices = gva(queue.indices),
+                                  .ring_order = queue.ring_order,
+                                  .retry_limit = queue.retry_limit,
+                                  .scratch = gva(queue.scratch),
+                                  .scratch_lane_bytes = queue.scratch_lane_bytes,
+                                  .scratch_waves = queue.scratch_waves});
+}
+
+tandem_command_error KernelRing::destroy_queue(const tandem_command& command) {
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  return processor_.destroy_queue(pasid, QueueId{{command.u.queue.queue}});
+}
+
+tandem_command_error KernelRing::replay(const tandem_command& command) {
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  const uint32_t released = faults_.replay(pasid);
+  processor_.note_outside_event();
+  trace_replay(command, released);
+  return TANDEM_COMMAND_OK;
+}
+
+tandem_command_error KernelRing::cancel(const tandem_command& command) {
+  const auto& cancel = command.u.cancel;
+  const Pasid pasid{{command.pasid}};
+  const QueueId queue{{cancel.queue}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!processor_.has_queue(pasid, queue)) return TANDEM_COMMAND_BAD_QUEUE;
+  if (cancel.status == TANDEM_QUEUE_OK || cancel.status > TANDEM_QUEUE_SERVICE_FAILED ||
+      !all_zero(cancel.reserved, std::size(cancel.reserved)))
+    return TANDEM_COMMAND_BAD_PARAMETER;
+  const Gva page = gva(cancel.va).align_down(TANDEM_PAGE_BYTES);
+  const uint32_t failed = faults_.cancel(pasid, queue, page, static_cast<QueueError>(cancel.status));
+  processor_.note_outside_event();
+  trace_cancel(command, failed);
+  return TANDEM_COMMAND_OK;
+}
+
+std::optional<tandem_command_error> KernelRing::copy(const tandem_command& command, CopyKind kind) {
+  const auto& copy = command.u.copy;
+  const bool linear = kind == CopyKind::Linear;
+  const bool apertures_known = copy.destination_aperture <= TANDEM_APERTURE_VRAM &&
+                               (!linear || copy.source_aperture <= TANDEM_APERTURE_VRAM);
+  if (!apertures_known || copy.reserved0 || copy.reserved1 || !all_zero(copy.reserved2, std::size(copy.reserved2)))
+    return TANDEM_COMMAND_BAD_PARAMETER;
+  const uint64_t room = ~0ULL - copy.bytes;
+  if (copy.destination > room || (linear && copy.source > room)) return TANDEM_COMMAND_BAD_ADDRESS;
+  if (linear && copy.bytes && copy.source_aperture == copy.destination_aperture &&
+      ranges_overlap(copy.source, copy.bytes, copy.destination, copy.bytes))
+    return TANDEM_COMMAND_BAD_PARAMETER;
+
+  PhysicalCopyRequest request;
+  request.kind = kind;
+  request.source_aperture = static_cast<tandem_aperture>(copy.source_aperture);
+  request.destination_aperture = static_cast<tandem_aperture>(copy.destination_aperture);
+  request.source = copy.source;
+  request.destination = copy.destination;
+  request.bytes = copy.bytes;
+  current_->copy = std::make_unique<PhysicalCopy>(request, memory_, counters_);
+  copies_.submit(*current_->copy);
+  return {};
+}
+
+tandem_command_error KernelRing::note(const tandem_command& command) {
+  const auto& note = command.u.note;
+  if (!all_zero(note.reserved, std::size(note.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (!trace_.on()) return TANDEM_COMMAND_OK;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_NOTE, Pasid{{command.pasid}});
+  record.detail = note.cause;
+  record.va = note.start;
+  record.bytes = note.end - note.start;
+  record.seqno = command.seqno;
+  record.a = note.value;
+  record.queue = note.tgid;
+  trace_.emit(record);
+  return TANDEM_COMMAND_OK;
+}
+
+void KernelRing::reset() {
+  if (current_ && current_->copy) copies_.remove(*current_->copy);
+  current_.reset();
+  ring_ = {};
+  last_seqno_ = 0;
+  error_posted_ = stalled_ = false;
+}
+
+// ---- trace ----
+
+void KernelRing::trace_replay(const tandem_command& command, uint32_t released) const {
+  if (!trace_.on()) return;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_REPLAY, Pasid{{command.pasid}});
+  record.seqno = command.seqno;
+  record.a = released;
+  trace_.emit(record);
+}
+
+void KernelRing::trace_cancel(const tandem_command& command, uint32_t failed) const {
+  if (!trace_.on()) return;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_CANCEL, Pasid{{command.pasid}});
+  record.queue = command.u.cancel.queue;
+  record.va = command.u.cancel.va;
+  record.seqno = command.seqno;
+  record.a = failed;
+  record.detail = command.u.cancel.status;
+  trace_.emit(record);
+}
+
+void KernelRing::trace_copy(const tandem_command& command, CopyKind kind) const {
+  if (!trace_.on()) return;
+  const auto& copy = command.u.copy;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_COPY, Pasid{{command.pasid}});
+  record.va = copy.destination;
+  record.bytes = copy.bytes;
+  record.seqno = command.seqno;
+  record.a = copy.source;
+  record.b = host_.now() - current_->fetched_ns;
+  const uint32_t source = kind == CopyKind::Linear ? copy.source_aperture : 0;
+  record.detail = TANDEM_TRACE_COPY_PHYSICAL | source << 8 | static_cast<uint32_t>(copy.destination_aperture) << 16;
+  trace_.emit(record);
+}
+
+void KernelRing::trace_command() const {
+  if (!trace_.on()) return;
+  const tandem_command& command = current_->command;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_COMMAND, Pasid{{command.pasid}});
+  record.detail = command.type | static_cast<uint32_t>(*current_->error) << 16;
+  record.seqno = command.seqno;
+  record.a = host_.now() - current_->fetched_ns;
+  trace_.emit(record);
+  if (command.type != TANDEM_COMMAND_NOP) return;
+  tandem_trace_record fence = shared_record(TANDEM_TRACE_FENCE, Pasid{{command.pasid}});
+  fence.detail = TANDEM_TRACE_FENCE_COMMAND;
+  fence.seqno = command.seqno;
+  trace_.emit(fence);
+}
+
+}  // namespace tandem

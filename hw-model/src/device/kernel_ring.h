@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The driver's commands (tandem_ring.h, struct tandem_command), carried out one after the other. One tick of work at most for
+// each step(); a copy lasts until the copy engine has done it.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "copy/physical_copy.h"
+#include "cp/command_processor.h"
+#include "mmu/mmu.h"
+
+namespace tandem {
+
+class KernelRing {
+ public:
+  KernelRing(const MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor, CopyEngine& copies,
+             FaultUnit& faults, EventRing& events, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
+             Counters& counters, const Trace& trace, const Host& host);
+
+  // True if something went on.
+  bool step();
+  // A command is under way or waits in the ring.
+  bool busy() const { return current_ || !ring_.empty(); }
+  void set_stalled(bool stalled) { stalled_ = stalled; }
+  Ring& ring() { return ring_; }
+  void reset();
+
+ private:
+  struct Current {
+    tandem_command command;
+    uint64_t fetched_ns = 0;
+    std::optional<tandem_command_error> error;  // known: the command is over
+    std::unique_ptr<PhysicalCopy> copy;
+  };
+
+  bool fetch();
+  void execute();
+  bool check_copy();
+  bool complete();
+  tandem_command_error check_common(const tandem_command& command) const;
+  tandem_command_error bind(const tandem_command& command);
+  tandem_command_error unbind(const tandem_command& command);
+  tandem_command_error create_queue(const tandem_command& command);
+  tandem_command_error destroy_queue(const tandem_command& command);
+  tandem_command_error replay(const tandem_command& command);
+  tandem_command_error cancel(const tandem_command& command);
+  tandem_command_error note(const tandem_command& command);
+  // Nothing: the copy has begun.
+  std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
+  void trace_replay(const tandem_command& command, uint32_t released) const;
+  void trace_cancel(const tandem_command& command, uint32_t failed) const;
+  void trace_copy(const tandem_command& command, CopyKind kind) const;
+  void trace_command() const;
+
+  const MemoryPort& memory_;
+  AddressSpaces& spaces_;
+  Mmu& mmu_;
+  CommandProcessor& processor_;
+  CopyEngine& copies_;
+  FaultUnit& faults_;
+  EventRing& events_;
+  StatusPage& status_;
+  Interrupts& interrupts_;
+  ErrorSink& errors_;
+  Counters& counters_;
+  const Trace& trace_;
+  const Host& host_;
+
+  Ring ring_;
+  std::optional<Current> current_;
+  uint64_t last_seqno_ = 0;
+  bool error_posted_ = false;
+  bool stalled_ = false;
+};
+
+}  // namespace tandem

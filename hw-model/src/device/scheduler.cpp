@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What runs when: the loop behind tandem_model_run(). Rings first and between all slices, invalidations before all else; then
+// translations, queues, compute units in turn, and the copy engine.
+#include <algorithm>
+
+#include "device/device.h"
+
+namespace tandem {
+
+namespace {
+
+// Instructions of one compute unit's turn. Long enough that the loop around it costs little, short enough that rings and
+// walks are served within microseconds.
+constexpr uint64_t kTurn = 64;
+// While wavefronts run, queues that poll memory do so only each few rounds.
+constexpr uint32_t kRoundsBetweenPolls = 8;
+
+}  // namespace
+
+tandem_run_result Device::run(uint64_t budget) {
+  if (!running()) return TANDEM_RUN_IDLE;
+  const uint64_t end = ticks_ + budget;
+  attention_.ask();  // memory may have changed since the last run
+  while (ticks_ < end) {
+    bool progress = serve_rings();
+    if (!running()) return TANDEM_RUN_IDLE;
+    if (mmu_.busy()) mmu_.tick(ticks_);
+    progress |= serve_queues();
+    const uint64_t ran = run_compute(end - ticks_);
+    progress |= processor_.share(ran, ran == 0);
+    if (copies_.busy()) progress |= copies_.step();
+    ticks_ += std::max<uint64_t>(ran, 1);
+    mmu_.set_time(ticks_);
+    if (!running()) return TANDEM_RUN_IDLE;
+    if (host_.should_yield()) return TANDEM_RUN_READY;
+    if (progress || ran || attention_.asked()) continue;
+    if (skip_to_next_event(end)) continue;
+    return processor_.polling() ? TANDEM_RUN_WAIT : TANDEM_RUN_IDLE;
+  }
+  return TANDEM_RUN_READY;
+}
+
+bool Device::serve_rings() {
+  bool progress = false;
+  if (invalidation_ring_.busy()) progress |= invalidation_ring_.step(ticks_) > 0;
+  if (running() && kernel_ring_.busy()) progress |= kernel_ring_.step();
+  return progress;
+}
+
+bool Device::serve_queues() {
+  const bool poll = processor_.polling() && ++rounds_since_poll_ >= kRoundsBetweenPolls;
+  if (!attention_.take() && !poll) return false;
+  rounds_since_poll_ = 0;
+  const bool progress = processor_.step();
+  if (progress) attention_.ask();
+  return progress;
+}
+
+uint64_t Device::run_compute(uint64_t budget) {
+  uint64_t ran = 0;
+  for (const auto& unit : units_) {
+    if (unit->idle()) continue;
+    ran += unit->run(std::min(kTurn, budget));
+  }
+  return ran;
+}
+
+// Nothing can go on at this tick. If something will at a later one, time jumps there.
+bool Device::skip_to_next_event(uint64_t end) {
+  const std::optional<uint64_t> next = next_event();
+  if (!next) return false;
+  ticks_ = std::min(std::max(ticks_, *next), end);
+  mmu_.set_time(ticks_);
+  return true;
+}
+
+std::optional<uint64_t> Device::next_event() const {
+  std::optional<uint64_t> next = mmu_.next_due();
+  if (const auto due = invalidation_ring_.next_due(); due && (!next || *due < *next)) next = due;
+  return next;
+}
+
+}  // namespace tandem

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Step "L1 TLB -> L2 TLB -> translator": puts the levels together.
+//
+//   translate: L1 -> L2 -> walk, or join the walk of the same page that is under way -> fill L2 and L1 -> waiters told
+//   invalidate: L1s and L2 lose what overlaps, walks of the range start again at the root and so cannot fill the old value
+//
+// Each compute unit has an L1; packet fetch and copy engine share a small one, the last of l1_.
+// Time passes only in tick(). With l2_latency and walk_latency 0 a translation never waits except for a fault.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/host.h"
+#include "fault/fault_sink.h"
+#include "mmu/address_spaces.h"
+#include "mmu/page_walk.h"
+#include "mmu/tlb.h"
+#include "trace/trace.h"
+
+namespace tandem {
+
+struct MmuConfig {
+  uint32_t compute_units = 1;
+  uint32_t l1_sets = 1, l1_ways = 1;
+  uint32_t l2_sets = 1, l2_ways = 1;
+  uint32_t walkers = 1;
+  uint32_t walk_latency = 0;
+  uint32_t l2_latency = 0;
+};
+
+class Mmu final : public Translator {
+ public:
+  Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort& memory, FaultSink& faults,
+      Counters& counters, const Trace& trace, const Host& host);
+
+  const TlbEntry* lookup(const TranslationRequest& request) override;
+  TranslationResult translate(const TranslationRequest& request, TranslationWaiter& waiter) override;
+  void forget(TranslationWaiter& waiter) override;
+
+  // What begins now is timed from here.
+  void set_time(uint64_t now) { now_ = now; }
+  // Device time is now; lookups and walks that are due make their next step.
+  void tick(uint64_t now);
+  // When the next step is due; nothing if no translation is under way.
+  std::optional<uint64_t> next_due() const;
+  bool busy() const { return !misses_.empty(); }
+
+  // What a kill found. (tandem_trace.h, TANDEM_HIT_*)
+  struct Killed {
+    uint32_t entries = 0;
+    uint32_t hit = 0;
+  };
+  Killed invalidate(Pasid pasid, Gva start, Gva end);
+  // The address space goes away: besides its entries its walks end, and nobody is told.
+  Killed remove(Pasid pasid);
+  // The host's memory map changed: no host pointer is left. Walks start again.
+  void drop_host_pointers();
+  void reset();
+
+  // L1 of a compute unit; the one after the last belongs to queues and copies.
+  const Tlb& l1(uint32_t unit) const { return l1_[unit]; }
+  const Tlb& l2() const { return l2_; }
+  size_t walks_under_way() const { return misses_.size(); }
+
+ private:
+  // A translation under way, for everybody who waits for this page and access.
+  struct Miss {
+    enum class Stage : uint8_t { LookingInL2, WaitingForWalker, Walking };
+    struct Waiter {
+      TranslationRequest request;
+      TranslationWaiter* waiter;
+    };
+    TranslationRequest request;
+    Stage stage = Stage::LookingInL2;
+    uint64_t due = 0;
+    uint64_t began_ns = 0;
+    PageWalk walk;
+    std::vector<Waiter> waiters;
+  };
+  using MissList = std::list<Miss>;
+  struct MissKey {
+    uint32_t pasid;
+    Access access;
+    uint64_t page;
+    auto operator<=>(const MissKey&) const = default;
+  };
+  enum class Progress : uint8_t { Waiting, Ended };
+
+  static MissKey key_of(const TranslationRequest& request);
+  Tlb& l1_of(const TranslationRequest& request) {
+    return l1_[request.client == TANDEM_CLIENT_COMPUTE ? request.unit : config_.compute_units];
+  }
+  const TlbEntry* look_in_l2(const TranslationRequest& request);
+  const TlbEntry* fill_l1(const TranslationRequest& request, const TlbEntry& entry);
+  void end(MissList::iterator miss);
+  void restart(Miss& miss);
+  const TlbEntry& fill_l2(const TranslationRequest& request, const TlbEntry& entry);
+  TranslationResult start(const TranslationRequest& request, TranslationWaiter& waiter);
+  TranslationResult walk_at_once(Miss& miss, TranslationWaiter& waiter);
+  void begin_walk(Miss& miss);
+  Progress advance(Miss& miss);
+  Progress advance_l2(Miss& miss);
+  Progress advance_walk(Miss& miss);
+  PageWalk::Step resolve(Miss& miss);
+  void succeed(Miss& miss);
+  void fail(Miss& miss);
+  void start_waiting_walks();
+  void trace_walk(const Miss& miss, uint64_t pte) const;
+  void trace_fill(const TranslationRequest& request, const TlbEntry& entry, uint32_t level, bool evicted) const;
+
+  const MmuConfig config_;
+  const AddressSpaces& spaces_;
+  const MemoryPort& memory_;
+  FaultSink& faults_;
+  Counters& counters_;
+  const Trace& trace_;
+  const Host& host_;
+  TablePointers tables_;
+  std::vector<Tlb> l1_;
+  Tlb l2_;
+  MissList misses_;                       // in the order in which they began
+  std::map<MissKey, MissList::iterator> by_page_;
+  uint32_t walking_ = 0;
+  uint64_t now_ = 0;
+};
+
+}  // namespace tandem
