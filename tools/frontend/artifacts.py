@@ -143,7 +143,7 @@ def _add_kernel(found: Artifacts, choice: build_kernel.KernelChoice, build: Buil
 
 def describe(found: Artifacts) -> list[str]:
     """Lines for the end of ./tandem setup."""
-    lines = [("QEMU", found.qemu), ("kernel", found.kernel_image), ("driver", found.driver_ko), ("guest", found.guest_dir)]
+    lines = [("model", found.model_libdir), ("QEMU", found.qemu), ("kernel", found.kernel_image), ("driver", found.driver_ko), ("guest", found.guest_dir)]
     return [f"  {name:7} {path}" for name, path in lines if path]
 
 

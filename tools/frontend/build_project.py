@@ -7,6 +7,7 @@ and for the driver a key over its small inputs. Nothing is written into the chec
 
 import contextlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -67,10 +68,8 @@ def has_project() -> bool:
 
 
 def model_library() -> Path:
-    found = sorted(build_directory().glob(f"**/{MODEL_LIBRARY}"))
-    if not found:
-        raise FrontendError(f"the build made no {MODEL_LIBRARY} in {build_directory()}")
-    return found[0]
+    """The name without a version; a link to the library itself."""
+    return build_directory() / "hw-model" / MODEL_LIBRARY
 
 
 def _configuration_stamp() -> Path:
@@ -119,12 +118,12 @@ def _ninja(reporter: Reporter, jobs: int, targets: list[str]) -> bool:
 
 
 def _model_target() -> str:
+    """ninja's name of the library, which ends in its version."""
     listing = subprocess.run(["ninja", "-t", "targets", "all"], cwd=build_directory(), capture_output=True, text=True).stdout
-    for line in listing.splitlines():
-        target = line.rpartition(": ")[0]
-        if target == MODEL_LIBRARY or target.endswith(f"/{MODEL_LIBRARY}"):
-            return target
-    raise FrontendError(f"the checkout's meson.build has no target {MODEL_LIBRARY}")
+    match = re.search(rf"^(hw-model/{re.escape(MODEL_LIBRARY)}[.0-9]*): ", listing, re.MULTILINE)
+    if match is None:
+        raise FrontendError(f"the checkout's meson.build has no target hw-model/{MODEL_LIBRARY}")
+    return match.group(1)
 
 
 def _stage_stamp() -> Path:

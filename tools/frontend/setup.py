@@ -2,7 +2,6 @@
 """The command ./tandem setup: everything that a fresh machine needs, in one go, and nothing twice."""
 
 import argparse
-import sys
 import time
 
 from . import artifacts, build_project
@@ -60,7 +59,8 @@ def main(arguments: list[str]) -> int:
     kinds = options.only or present_kinds()
     found = artifacts.ensure(*kinds, kernel=options.kernel, jobs=options.jobs, offline=options.offline, reporter=reporter)
     print(f"ready ({clock(time.monotonic() - start)}); the cache is {cache_root()}")
-    print("\n".join(artifacts.describe(found)), file=sys.stdout)
+    for line in artifacts.describe(found):
+        print(line)
     return 0
 
 

@@ -132,10 +132,13 @@ class Meson(ProjectCase):
             self.addCleanup(patcher.stop)
         self.write("meson.build", """\
             project('t', 'c')
-            shared_library('tandem-model', 'model.c', install: true)
+            subdir('hw-model')
             executable('program', 'program.c', install: true)
             """)
-        self.write("model.c", "int model(void) { return 1; }\n")
+        self.write("hw-model/meson.build", """\
+            shared_library('tandem-model', 'model.c', version: '1.0.0', soversion: '1', install: true)
+            """)
+        self.write("hw-model/model.c", "int model(void) { return 1; }\n")
         self.write("program.c", "int main(void) { return 0; }\n")
 
     def test_model_alone_then_everything_then_nothing(self):
