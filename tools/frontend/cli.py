@@ -48,7 +48,8 @@ examples:
 
 SHELL_EPILOG = """\
 The shell runs as root. /dev/tandem0 is the GPU, /tandem/bin holds the workloads, /sys/kernel/debug the driver's statistics,
-this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D.
+this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D. Ctrl-]
+switches the guest off at once.
 
 examples:
   ./tandem shell

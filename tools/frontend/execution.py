@@ -62,10 +62,14 @@ class InputPump:
     def give_back(self, count):
         self._credit += count
 
+    def filter(self, data):
+        """What to pass on of the bytes read."""
+        return data
+
     def read_frame(self):
         """The next bytes, or the end of input, as a frame."""
         try:
-            data = os.read(self._descriptor, self._credit)
+            data = self.filter(os.read(self._descriptor, self._credit))
         except OSError:  # a terminal that we are in the background of, or one that has gone
             data = b""
         self._credit -= len(data)
@@ -75,12 +79,12 @@ class InputPump:
 
 
 class Execution:
-    """One program in one guest. Give `on_tick` for what must be done now and then, such as passing on a new window size."""
+    """One program in one guest. `source` is an InputPump, or None for no input; `on_tick` is called now and then."""
 
-    def __init__(self, guest, sink, stdin=None, on_tick=None):
+    def __init__(self, guest, sink, source=None, on_tick=None):
         self._guest = guest
         self._sink = sink
-        self._input = InputPump(stdin)
+        self._input = source or InputPump(None)
         self._on_tick = on_tick
 
     def run(self, program, timeout=None):

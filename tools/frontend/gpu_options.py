@@ -62,10 +62,10 @@ def _help_lines(text):
 
 
 def properties(artifacts):
-    """Name -> QEMU's line of help, without what every PCI device has."""
+    """Name -> QEMU's line of help, without what every PCI device has and what can only be read."""
     common = _device_help(artifacts, "pcie-root-port")
     own = _device_help(artifacts, DEVICE)
-    return {name: line for name, line in own.items() if name not in common and name not in OWN_KEYS}
+    return {name: line for name, line in own.items() if name not in common and name not in OWN_KEYS and "=<dict>" not in line}
 
 
 def help_text(artifacts):

@@ -10,7 +10,7 @@ import sys
 
 from . import gpu_options, workloads
 from .boot import Guest, GuestDied
-from .execution import Execution, Program, StandardStreams, exit_status
+from .execution import Execution, InputPump, Program, StandardStreams, exit_status
 from .machine import MachineConfig
 from .status import GUEST_LOST, SIGNAL_BASE, FrontendError, UsageError
 from .wire import ENDING_NOT_STARTED
@@ -119,12 +119,12 @@ def report_qemu_errors(guest):
 
 
 def standard_input():
-    """The descriptor to pass on, or None when there is nothing to read from."""
+    """Ours, or None where it is closed."""
     try:
         os.fstat(0)
     except OSError:
         return None
-    return 0
+    return InputPump(0)
 
 
 def run_in_guest(config, artifacts, program, timeout=None, keep_console=None):

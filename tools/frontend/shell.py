@@ -14,12 +14,14 @@ import tty
 
 from . import wire
 from .boot import Guest
-from .execution import Execution, Program, StandardStreams, exit_status
-from .run import BASE_KINDS, boot, ensure, guest_variables, machine_config, report_ending, report_qemu_errors
+from .execution import Execution, InputPump, Program, StandardStreams, exit_status
+from .run import (BASE_KINDS, Interrupted, boot, ensure, guest_variables, machine_config, report_ending,
+                  report_qemu_errors)
 from .workloads import guest_path
 
 BUSYBOX = "/guest-bin/busybox"
 PROMPT = "tandem:\\w# "
+ESCAPE = b"\x1d"  # Ctrl-]
 
 
 @contextlib.contextmanager
@@ -35,6 +37,15 @@ def raw_terminal(descriptor):
 def terminal_size():
     size = shutil.get_terminal_size()
     return size.lines, size.columns
+
+
+class Keyboard(InputPump):
+    """A terminal in raw mode, with one key that the guest never sees: the way out when nothing in it answers any more."""
+
+    def filter(self, data):
+        if ESCAPE in data:
+            raise Interrupted(signal.SIGINT)
+        return data
 
 
 class WindowFollower:
@@ -62,7 +73,7 @@ def shell_program(args, interactive):
 
 def greet(guest):
     print(f"Linux {guest.ready.release} with {'/dev/tandem0' if guest.config.gpu_present else 'no GPU'}. Workloads are in "
-          "/tandem/bin, the host's files are read-only, /tmp is writable. Leave with exit or Ctrl-D.", file=sys.stderr)
+          "/tandem/bin, the host's files are read-only, /tmp is writable. Leave with exit or Ctrl-D; Ctrl-] switches the guest off.", file=sys.stderr)
 
 
 def shell_command(args):
@@ -75,9 +86,9 @@ def shell_command(args):
         if interactive:
             greet(guest)
             with raw_terminal(0):
-                ending = Execution(guest, StandardStreams(), 0, WindowFollower(guest)).run(program, args.timeout)
+                ending = Execution(guest, StandardStreams(), Keyboard(0), WindowFollower(guest)).run(program, args.timeout)
         else:
-            ending = Execution(guest, StandardStreams(), None if args.command else 0).run(program, args.timeout)
+            ending = Execution(guest, StandardStreams(), None if args.command else InputPump(0)).run(program, args.timeout)
         report_ending(program, ending, guest)
         guest.power_off()
         report_qemu_errors(guest)

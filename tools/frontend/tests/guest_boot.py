@@ -102,17 +102,32 @@ class GuestBootTest(unittest.TestCase):
             return False
 
     def test_shell_on_a_terminal(self):
+        self.on_terminal(self.talk_to_shell, 9)
+
+    def test_shell_has_a_way_out(self):
+        self.on_terminal(self.leave_by_escape, 130)
+
+    def talk_to_shell(self, terminal):
+        os.write(terminal, b"tty && stty size && sleep 1000\r")
+        self.read_until(terminal, b"\n24 80\r\n")
+        os.write(terminal, b"\x03")  # in raw mode this reaches the guest, not the front end
+        self.read_until(terminal, b"# ")
+        os.write(terminal, b"exit 9\r")
+
+    def leave_by_escape(self, terminal):
+        os.write(terminal, b"trap '' INT; echo stuck; sleep 1000\r")
+        self.read_until(terminal, b"\nstuck")
+        os.write(terminal, b"\x1d")
+
+    def on_terminal(self, talk, status):
+        """Start the shell on a new terminal, wait for its prompt, talk, and expect its exit status."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execv(TANDEM[0], [*TANDEM, "shell", "--no-gpu"])
         try:
             self.read_until(terminal, b"# ")
-            os.write(terminal, b"tty && stty size && sleep 1000\r")
-            self.read_until(terminal, b"\n24 80\r\n")
-            os.write(terminal, b"\x03")  # in raw mode this reaches the guest, not the front end
-            self.read_until(terminal, b"# ")
-            os.write(terminal, b"exit 9\r")
-            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 9)
+            talk(terminal)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), status)
             pid = None
         finally:
             os.close(terminal)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import fakes
 from frontend import boot, wire
-from frontend.execution import Execution, Program, exit_status
+from frontend.execution import Execution, InputPump, Program, exit_status
 from frontend.machine import MachineConfig
 from frontend.status import GUEST_LOST, GUEST_PANICKED, NOT_STARTED, TIMED_OUT, FrontendError
 
@@ -34,7 +34,7 @@ class BootTest(unittest.TestCase):
         """Boot, run one program that does these things; returns (status, output)."""
         guest = self.guest().wait_ready()
         self.sink = Collector()
-        ending = Execution(guest, self.sink, stdin).run(Program(path, ["fake", *words], "/tmp", variables or {}), timeout)
+        ending = Execution(guest, self.sink, stdin and InputPump(stdin)).run(Program(path, ["fake", *words], "/tmp", variables or {}), timeout)
         self.last_guest = guest
         return exit_status(ending), self.sink.out
 
