@@ -117,6 +117,7 @@ Next load_reserved(Wave& w, const Decoded& d) {
   if (!all_aligned<T>(w, d, address.lane)) return Next::Failed;
   const LaneMask lanes = w.lanes_of_instruction();
   order_queued_stores(w, d, address.lane, lanes, sizeof(T));
+  w.unit->reservations_exist = true;
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
     for_each_lane(here, [&](uint32_t i) {
       const T value = __atomic_load_n(reinterpret_cast<const T*>(run.host + (address.lane[i] - run.va)), __ATOMIC_SEQ_CST);

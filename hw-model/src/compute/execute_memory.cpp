@@ -68,6 +68,26 @@ TANDEM_ALWAYS_INLINE bool consecutive(const u64* address) {
   return different == 0 && aligned<T>(address[0]);
 }
 
+TANDEM_ALWAYS_INLINE bool same_for_all(const u64* address) {
+  u64 different = 0;
+  TANDEM_FOR_LANES(i) different |= address[i] ^ address[0];
+  return different == 0;
+}
+
+// One element for all 32 lanes: arguments, bounds, loop-invariant pointers. False: take the general path.
+template <typename T, typename Convert>
+TANDEM_ALWAYS_INLINE bool load_broadcast(Wave& w, const Decoded& d, Row& to, const u64* address) {
+  if (w.pending || !aligned<T>(address[0]) || address[0] > TANDEM_VA_LIMIT - sizeof(T)) return false;
+  w.request.va = Gva{{address[0]}};
+  w.request.access = Access::Read;
+  w.request.pc = d.pc;
+  const TlbEntry* entry = w.unit->translator.lookup(w.request);
+  if (!entry) return false;
+  const u64 value = Convert::of(load_relaxed<T>(entry->host + (address[0] - entry->va.value)));
+  TANDEM_FOR_LANES(i) to.lane[i] = value;
+  return true;
+}
+
 // The hot path: all lanes, consecutive and aligned elements, one TLB hit. nullptr: take the general path.
 template <typename T>
 TANDEM_ALWAYS_INLINE const TlbEntry* whole_row(Wave& w, const Decoded& d, const u64* address, Access access) {
@@ -119,6 +139,10 @@ Next load(Wave& w, const Decoded& d) {
       w.unit->loads += kLanes;
       return Next::Sequential;
     }
+  }
+  if (kFull && w.stores.empty() && same_for_all(address) && load_broadcast<T, Convert>(w, d, to, address)) {
+    w.unit->loads += kLanes;
+    return Next::Sequential;
   }
   return load_general<T, Convert>(w, d, to, address);
 }

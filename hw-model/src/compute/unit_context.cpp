@@ -106,7 +106,10 @@ void UnitContext::write_queued_overlapping(Wave& wave, const uint64_t* address, 
 }
 
 void UnitContext::break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes) {
+  if (!reservations_exist) return;
+  reservations_exist = false;
   for (Wave* wave : waves) {
+    if (wave->reserved) reservations_exist = true;
     if (!wave->reserved || wave->request.pasid != by.request.pasid || (lds && wave->group != by.group)) continue;
     for_each_lane(wave->reserved, [&](uint32_t lane) {
       const Reservation& r = wave->reservation[lane];

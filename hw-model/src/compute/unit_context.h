@@ -58,6 +58,7 @@ class UnitContext {
   uint32_t write_queued(Wave& wave);
 
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
+  bool reservations_exist = false;  // set by LR; false is certain, true may be stale
   void break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes);
 
   TANDEM_ALWAYS_INLINE bool stores_are_queued() const { return config.store_queue_depth != 0; }

@@ -70,8 +70,9 @@ void wavefronts(benchmark::State& state) {
   config.isa_level = static_cast<uint8_t>(state.range(0));
   ComputeUnit unit(config, translator, port, listener, counters, [] { return 0; }, [] { return false; });
   DispatchState dispatch{.pasid = pasid(1), .queue = queue_id(1), .entry = kBase, .kernarg = kBase + kArgs};
-  dispatch.workgroup_size = {256, 1, 1};
-  dispatch.grid_size = {256, 1, 1};
+  const auto lanes = static_cast<uint32_t>(state.range(1)) * TANDEM_WAVE_LANES;
+  dispatch.workgroup_size = {lanes, 1, 1};
+  dispatch.grid_size = {lanes, 1, 1};
   for (auto _ : state) {
     unit.launch({.dispatch = &dispatch, .group_id = {}, .scratch_slots = {}});
     while (unit.run(1 << 20)) {
@@ -95,7 +96,7 @@ __attribute__((optimize("no-tree-vectorize"))) void native_scalar(benchmark::Sta
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kElements));
 }
 
-BENCHMARK(wavefronts)->ArgName("level")->Arg(0)->Arg(2)->Arg(3)->Arg(4);
+BENCHMARK(wavefronts)->ArgNames({"level", "waves"})->ArgsProduct({{2, 3, 4}, {1, 8}});
 BENCHMARK(native_scalar);
 
 }  // namespace

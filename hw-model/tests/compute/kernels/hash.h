@@ -21,7 +21,8 @@ static inline unsigned long hash_finalise(unsigned long x) {
 static inline void hash_elements(const struct hash_arguments* args, unsigned long first, unsigned long step) {
   const unsigned long* in = args->in;
   unsigned long* out = args->out;
-  for (unsigned long i = first; i < args->count; i += step) out[i] += hash_finalise(in[i]) * 3;
+  const unsigned long count = args->count;
+  for (unsigned long i = first; i < count; i += step) out[i] += hash_finalise(in[i]) * 3;
 }
 
 #endif
