@@ -52,7 +52,6 @@ static void tandem_device_release(struct kref *ref)
 	bitmap_free(tdev->pasid_map);
 	bitmap_free(tdev->queue_map);
 	kvfree(tdev->queues);
-	ida_free(&tandem_indices, tdev->index);
 	kfree(tdev);
 }
 
@@ -252,6 +251,7 @@ err_irq:
 err_rings:
 	tandem_rings_free(tdev);
 err_put:
+	ida_free(&tandem_indices, tdev->index);
 	tandem_device_put(tdev);
 	return ret;
 }
@@ -291,6 +291,8 @@ static void tandem_remove(struct pci_dev *pdev)
 	}
 	tandem_rings_free(tdev);
 	pci_clear_master(pdev);
+	/* Who still has a file of ours open does not keep the name. */
+	ida_free(&tandem_indices, tdev->index);
 	tandem_device_put(tdev);
 }
 

@@ -422,8 +422,8 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 }
 
 /*
- * One round. -EBUSY: a notifier came in between, or a page was faulted in and has to be looked at
- * again.
+ * One round. -EBUSY: a notifier came in between. -EAGAIN: the page was faulted in and has to be
+ * looked at again.
  */
 static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 			     struct tandem_window *window, struct tandem_service_result *result)
@@ -440,7 +440,7 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 		return ret;
 	if (tandem_window_is_served(window))
 		return tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
-	return tandem_window_fault(as, window, chunk) ?: -EBUSY;
+	return tandem_window_fault(as, window, chunk) ?: -EAGAIN;
 }
 
 /* No mapping there is no reason to watch the place. */
@@ -484,14 +484,15 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
 		goto out;
 	for (;;) {
 		ret = tandem_mirror_try(as, chunk, window, result);
-		if (ret != -EBUSY || time_after(jiffies, deadline))
+		if ((ret != -EBUSY && ret != -EAGAIN) || time_after(jiffies, deadline))
 			break;
-		atomic64_inc(&as->stats.faults_retried);
+		if (ret == -EBUSY)
+			atomic64_inc(&as->stats.faults_retried);
 	}
 	if (ret == -EFAULT)
 		/* The mapping may have gone meanwhile: then say so. */
 		ret = tandem_mirror_check(as, window) ?: -EFAULT;
-	if (ret == -EBUSY)
+	if (ret == -EBUSY || ret == -EAGAIN)
 		ret = 0;
 out:
 	kvfree(window);
