@@ -10,7 +10,7 @@ import signal
 import sys
 
 from . import machine
-from .status import INTERRUPTED, SIGNAL_BASE, TABLE, FrontendError
+from .status import INTERRUPTED, SIGNAL_BASE, TABLE, FrontendError, UsageError
 
 DESCRIPTION = """\
 Tandem is a GPU that you can boot: QEMU with a PCIe GPU in it whose MMU, TLBs and compute units you can watch, a Linux guest
@@ -181,7 +181,7 @@ def _add_setup(subparsers):
 def build_parser():
     parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=True)
     for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_trace):
         add(subparsers)
     return parser
@@ -209,7 +209,9 @@ def dispatch(arguments):
     if arguments[:1] == ["setup"]:  # it has a parser of its own
         from . import setup
         return setup.main(arguments[1:])
-    args = build_parser().parse_args(arguments)
+    args, unknown = build_parser().parse_known_args(arguments)
+    if unknown:
+        raise UsageError(f"{args.subcommand} has no option '{unknown[0]}'; './tandem {args.subcommand} --help' shows them")
     return _find_handler(args.handler)(args)
 
 

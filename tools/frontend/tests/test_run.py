@@ -170,6 +170,12 @@ class HelpTest(unittest.TestCase):
         for status in (b"124", b"125", b"126", b"127", b"128+N", b"130"):
             self.assertIn(status, out)
 
+    def test_an_unknown_option_is_named_with_its_command(self):
+        process = fakes.tandem(["run", "--no-such", "vecadd"], "/nonexistent")
+        _out, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 2)
+        self.assertIn(b"run has no option '--no-such'; './tandem run --help'", err)
+
     def test_no_command_is_wrong_usage(self):
         process = fakes.tandem([], "/nonexistent")
         process.communicate(timeout=20)
