@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A host without QEMU: memory, recorded interrupts, trace and errors, and a clock that ticks with each question.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "tandem/model.h"
+
+namespace tandem::test {
+
+class FakeHost {
+ public:
+  explicit FakeHost(uint64_t ram_bytes = 16 << 20, uint64_t vram_bytes = 0)
+      : ram_(ram_bytes / sizeof(Page)), vram_(vram_bytes / sizeof(Page)) {}
+
+  std::byte* ram(uint64_t address = 0) { return reinterpret_cast<std::byte*>(ram_.data()) + address; }
+  std::byte* vram(uint64_t offset = 0) { return reinterpret_cast<std::byte*>(vram_.data()) + offset; }
+  uint64_t ram_bytes() const { return ram_.size() * sizeof(Page); }
+
+  template <typename T>
+  T& at(uint64_t address) {
+    return *reinterpret_cast<T*>(ram(address));
+  }
+
+  tandem_host_ops ops() {
+    tandem_host_ops ops{};
+    ops.size = sizeof ops;
+    ops.dma_read = [](void* self, uint64_t address, void* to, uint64_t bytes) {
+      FakeHost& host = *static_cast<FakeHost*>(self);
+      if (!host.is_ram(address, bytes)) return false;
+      std::memcpy(to, host.ram(address), bytes);
+      return true;
+    };
+    ops.dma_write = [](void* self, uint64_t address, const void* from, uint64_t bytes) {
+      FakeHost& host = *static_cast<FakeHost*>(self);
+      if (!host.is_ram(address, bytes)) return false;
+      std::memcpy(host.ram(address), from, bytes);
+      return true;
+    };
+    ops.map = [](void* self, uint64_t address, uint64_t* bytes, bool) -> void* {
+      return static_cast<FakeHost*>(self)->map(address, *bytes);
+    };
+    ops.stored = [](void* self, uint64_t address, uint64_t bytes) {
+      FakeHost& host = *static_cast<FakeHost*>(self);
+      host.bytes_stored += bytes;
+      if (host.on_stored) host.on_stored(address, bytes);
+    };
+    ops.vram_stored = [](void* self, uint64_t, uint64_t bytes) { static_cast<FakeHost*>(self)->bytes_stored += bytes; };
+    ops.interrupt = [](void* self, uint32_t vector) { static_cast<FakeHost*>(self)->interrupts.push_back(vector); };
+    ops.now = [](void* self) { return ++static_cast<FakeHost*>(self)->clock; };
+    ops.should_yield = [](void* self) { return static_cast<FakeHost*>(self)->yield; };
+    ops.trace = [](void* self, const tandem_trace_record* record) {
+      static_cast<FakeHost*>(self)->trace.push_back(*record);
+    };
+    ops.guest_error = [](void* self, const char* text) { static_cast<FakeHost*>(self)->errors.push_back(text); };
+    return ops;
+  }
+
+  size_t interrupts_of(uint32_t vector) const {
+    return static_cast<size_t>(std::count(interrupts.begin(), interrupts.end(), vector));
+  }
+  std::vector<tandem_trace_record> traced(tandem_trace_type type) const {
+    std::vector<tandem_trace_record> found;
+    std::copy_if(trace.begin(), trace.end(), std::back_inserter(found),
+                 [&](const tandem_trace_record& record) { return record.type == type; });
+    return found;
+  }
+
+  uint64_t longest_run = ~0ULL;  // map() gives no run that crosses a multiple of this
+  uint64_t maps = 0;
+  uint64_t bytes_stored = 0;
+  uint64_t clock = 0;
+  bool yield = false;
+  std::function<void(uint64_t address, uint64_t bytes)> on_stored;
+  std::vector<uint32_t> interrupts;
+  std::vector<tandem_trace_record> trace;
+  std::vector<std::string> errors;
+
+ private:
+  struct alignas(4096) Page {
+    std::byte bytes[4096];
+  };
+
+  bool is_ram(uint64_t address, uint64_t bytes) const { return address <= ram_bytes() && bytes <= ram_bytes() - address; }
+  void* map(uint64_t address, uint64_t& bytes) {
+    ++maps;
+    if (address % 4096 || !is_ram(address, 4096)) return nullptr;
+    bytes = std::min({bytes, ram_bytes() - address, longest_run - address % longest_run});
+    return ram(address);
+  }
+
+  std::vector<Page> ram_, vram_;
+};
+
+}  // namespace tandem::test
