@@ -37,9 +37,11 @@ LaneMask lanes_at(const Wave& wave, LaneMask lanes, uint64_t pc) {
   return at;
 }
 
+// Active lanes have not waited; their last_run is not up to date.
 uint64_t pc_of_longest_waiting(const Wave& wave, LaneMask lanes) {
-  uint32_t chosen = first_lane(lanes);
-  for_each_lane(lanes, [&](uint32_t lane) {
+  const LaneMask waiting = lanes & ~wave.active ? lanes & ~wave.active : lanes;
+  uint32_t chosen = first_lane(waiting);
+  for_each_lane(waiting, [&](uint32_t lane) {
     if (wave.last_run[lane] < wave.last_run[chosen]) chosen = lane;
   });
   return wave.lane_pc[chosen];
