@@ -49,6 +49,13 @@ class AqlProducer {
     return create;
   }
   void create_queue() { driver_.execute(create_command()); }
+  // A new queue after the old one was destroyed: indices from 0, packets invalid.
+  void restart() {
+    write_index_ = 0;
+    for (uint64_t slot = 0; slot < 1ULL << options_.ring_order; ++slot)
+      driver_.host.at<uint16_t>(ring_ + slot * TANDEM_PACKET_BYTES) = TANDEM_PACKET_INVALID;
+    create_queue();
+  }
   void destroy_queue() {
     tandem_command destroy = driver_.command(TANDEM_COMMAND_QUEUE_DESTROY, pasid_);
     destroy.u.queue.queue = queue_;

@@ -23,8 +23,13 @@ inline Code load_first() {
 // Ends when data[0] is not 0.
 inline Code wait_for_flag() { return {ld(t0, a0, 0), b_type(0, t0, x0, -4), ret()}; }
 inline Code spin_for_ever() { return {j_type(x0, 0)}; }
-// Stores once and spins: with a store queue the store stays there.
-inline Code store_and_spin() { return {addi(t0, x0, 7), sd(t0, a0, 0), j_type(x0, 0)}; }
+// data[0..7] = 7, then spins: with a store queue some of the stores are queued for a while.
+inline Code store_and_spin() {
+  Code code = {addi(t0, x0, 7)};
+  for (int word = 0; word < 8; ++word) code.push_back(sd(t0, a0, 8 * word));
+  code.push_back(j_type(x0, 0));
+  return code;
+}
 // atomic add of 1 to data[0] by each lane
 inline Code count() { return {addi(t0, x0, 1), amo(0, doubleword, x0, t0, a0), ret()}; }
 inline Code illegal() { return {0}; }

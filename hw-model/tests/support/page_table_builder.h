@@ -21,6 +21,7 @@ class PageAllocator {
     std::memset(host_.ram(address), 0, bytes);
     return address;
   }
+  void rewind() { next_ = TANDEM_PAGE_BYTES; }
 
  private:
   FakeHost& host_;
