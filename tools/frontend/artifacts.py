@@ -109,7 +109,7 @@ def _ensure_all(kinds: set[str], choice: build_kernel.KernelChoice, build: Build
     if "kernel" in kinds:
         _add_kernel(found, choice, build)
     if "driver" in kinds:
-        found.driver_ko = build_project.ensure_driver(build_kernel.finished_directory(choice), build.reporter, build.jobs)
+        found.driver_ko = build_project.ensure_driver(found.kernel_build.parent, build.reporter, build.jobs)
     if kinds & {"kernel", "guest"}:
         found.busybox = static_busybox()
     return found

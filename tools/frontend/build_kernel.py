@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import (appearing_directory, cache_root, checkout_root, content_key, host_identity, locked, mark_used, prune,
+from .cache import (appearing_directory, cache_root, checkout_root, content_key, discard, host_identity, locked, mark_used, prune,
                     remove_tree, write_atomically)
 from .fetch import obtain, source_key
 from .progress import Reporter, make_counter, run_step, step
@@ -118,39 +118,43 @@ def kernel_source(choice: KernelChoice) -> str:
     return f"linux-{choice.version}"
 
 
-def finished_directory(choice: KernelChoice) -> Path:
-    key = content_key(source_key(kernel_source(choice)), configuration_text(merged_configuration(choice)), EXPORT_FORMAT,
-                      host_identity())
+def finished_directory(choice: KernelChoice, wanted: dict[str, str] | None = None) -> Path:
+    """The place of the kernel with this configuration (default: what the fragments say now)."""
+    text = configuration_text(merged_configuration(choice) if wanted is None else wanted)
+    key = content_key(source_key(kernel_source(choice)), text, EXPORT_FORMAT, host_identity())
     return cache_root() / f"linux-{choice.version}-{key}"
 
 
 def ensure_kernel(choice: KernelChoice, reporter: Reporter, jobs: int, offline: bool) -> Path:
     """The directory with bzImage, vmlinux, modules/, build/, headers/, source/, config and release; built if not there."""
-    finished = finished_directory(choice)
+    wanted = merged_configuration(choice)
+    finished = finished_directory(choice, wanted)
     if not finished.exists():
         work = cache_root() / finished.name.replace("linux-", "linux-work-", 1)
         with locked(finished.name):
             if not finished.exists():
-                _build(choice, work, finished, reporter, jobs, offline)
+                _build(choice, wanted, work, finished, reporter, jobs, offline)
                 prune("linux-[0-9]*", FINISHED_KEPT)
+                prune("linux-work-*", 0)
     mark_used(finished)
     return finished
 
 
-def _build(choice: KernelChoice, work: Path, finished: Path, reporter: Reporter, jobs: int, offline: bool) -> None:
+def _build(choice: KernelChoice, wanted: dict[str, str], work: Path, finished: Path, reporter: Reporter, jobs: int,
+           offline: bool) -> None:
     """A work tree that a killed setup left behind is continued: make knows what is done."""
     tree = work / "src"
     if not tree.exists():
         archive = obtain(kernel_source(choice), reporter, offline)
         with step(reporter, "kernel.unpack", f"{choice.title}: unpacking"), appearing_directory(tree) as place:
             _unpack(archive, place)
-    _configure(choice, tree)
+    _configure(choice, wanted, tree)
     run_step(reporter, f"{choice.step_name}.build", f"{choice.title}: building",
              ["make", f"-j{jobs}", *BUILD_VARIABLES, "bzImage", "modules"], cwd=tree, environment=_environment(),
              counter=make_counter)
     with step(reporter, "kernel.export", f"{choice.title}: collecting what is needed"), appearing_directory(finished) as place:
         _export(tree, place)
-    remove_tree(work)
+    discard(work)
 
 
 def _environment() -> dict[str, str]:
@@ -174,9 +178,8 @@ def _unpack(archive: Path, place: Path) -> None:
     remove_tree(package)
 
 
-def _configure(choice: KernelChoice, tree: Path) -> None:
-    """Writes .config from the fragments and checks that Kconfig took each line; leaves an unchanged .config alone."""
-    wanted = merged_configuration(choice)
+def _configure(choice: KernelChoice, wanted: dict[str, str], tree: Path) -> None:
+    """Writes .config and checks that Kconfig took each line; leaves an unchanged .config alone."""
     stamp, text = tree / ".tandem-config", configuration_text(wanted)
     if stamp.exists() and stamp.read_text() == text:
         return

@@ -5,7 +5,6 @@ Each checkout has a build directory of its own in the cache, named after its pat
 and for the driver a key over its small inputs. Nothing is written into the checkout.
 """
 
-import contextlib
 import os
 import re
 import subprocess
@@ -173,22 +172,28 @@ def driver_directory(kernel: Path) -> Path:
 def ensure_driver(kernel: Path, reporter: Reporter, jobs: int) -> Path:
     """tandem.ko for the kernel in this finished directory of build_kernel."""
     place = driver_directory(kernel)
-    module = place / "tandem.ko"
-    key = content_key(kernel.name, tree_key(checkout_root() / "guest-driver", checkout_root() / "hw-model/abi"))
-    stamp = place / "key"
-    with locked(place.name + "-" + checkout_directory().name):
-        with contextlib.suppress(OSError):
-            if stamp.read_text() == key and module.exists():
-                return module
-        _build_driver(kernel, place, module, reporter, jobs)
-        write_atomically(stamp, key.encode())
+    module, stamp = place / "tandem.ko", place / "key"
+    with locked(f"{place.name}-{checkout_directory().name}"):
+        while _read(stamp) != (key := driver_key(kernel)) or not module.exists():
+            mirror_sources(place / "tree")
+            if driver_key(kernel) == key:  # otherwise somebody edits at this moment; read again
+                _build_driver(kernel, place / "tree", module, reporter, jobs)
+                write_atomically(stamp, key.encode())
     return module
 
 
-def _build_driver(kernel: Path, place: Path, module: Path, reporter: Reporter, jobs: int) -> None:
-    """Copies what changed, so that make compiles only that, and keeps objects out of the way of the next copy."""
-    tree = place / "tree"
-    mirror_sources(tree)
+def driver_key(kernel: Path) -> str:
+    return content_key(kernel.name, tree_key(checkout_root() / "guest-driver", checkout_root() / "hw-model/abi"))
+
+
+def _read(stamp: Path) -> str | None:
+    try:
+        return stamp.read_text()
+    except OSError:
+        return None
+
+
+def _build_driver(kernel: Path, tree: Path, module: Path, reporter: Reporter, jobs: int) -> None:
     run_step(reporter, "driver.build", "driver: building",
              ["make", f"-j{jobs}", "-C", kernel / "build", f"M={tree / 'guest-driver'}", "modules"], counter=make_counter)
     built = tree / "guest-driver/tandem.ko"
@@ -198,7 +203,9 @@ def _build_driver(kernel: Path, place: Path, module: Path, reporter: Reporter, j
 
 
 def mirror_sources(tree: Path) -> None:
-    """Like mirror_files, but the tree also holds make's output: only sources that left the checkout are removed."""
+    """Copies what changed, so that make compiles only that. The tree also holds make's output: only sources that left the
+    checkout are removed.
+    """
     listing = tree / ".sources"
     wanted = driver_sources()
     before = set(listing.read_text().splitlines()) if listing.exists() else set()

@@ -63,8 +63,7 @@ def finished_directory() -> Path:
 
 def ensure_qemu(reporter: Reporter, jobs: int, offline: bool, model_library: Path | None) -> Path:
     """The directory that holds bin/qemu-system-x86_64 and tests/qtest/; builds it if it is not there."""
-    finished = finished_directory()
-    if not finished.exists():
+    while not (finished := finished_directory()).exists():
         work = cache_root() / f"qemu-work-{base_key()}"
         with locked(work.name):
             if not finished.exists():
@@ -75,9 +74,12 @@ def ensure_qemu(reporter: Reporter, jobs: int, offline: bool, model_library: Pat
 
 
 def _build(work: Path, finished: Path, reporter: Reporter, jobs: int, offline: bool, model_library: Path | None) -> None:
+    """Makes `finished`, or nothing if the checkout's content is no longer what that name stands for."""
     _ensure_pristine(work, reporter, offline)
     apply_patches(work, read_series(patches_directory()), patches_directory() / "files")
     _offer_model(work, model_library)
+    if finished_directory() != finished:
+        return  # somebody edits at this moment: what was read may be neither the old content nor the new
     _configure(work, reporter, offline)
     targets = [EMULATOR, *(target for target in QTEST_TARGETS if _has_target(work / "build", target))]
     run_step(reporter, "qemu.build", f"QEMU {VERSION}: building", ["ninja", f"-j{jobs}", *targets], cwd=work / "build",

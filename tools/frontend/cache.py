@@ -167,6 +167,16 @@ def _make_writable_and_retry(function, path, _info) -> None:
     function(path)
 
 
+def discard(path: Path) -> None:
+    """Removes a large tree of the cache so that a kill in between leaves no half of it under its name."""
+    doomed = path.with_name(f".discarded-{path.name}")
+    remove_tree(doomed)
+    if path.exists():
+        path.rename(doomed)
+    for remains in path.parent.glob(".discarded-*"):
+        remove_tree(remains)
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replaces a file in one step, so that no reader and no killed writer ever leaves half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,4 +236,4 @@ def prune(pattern: str, keep: int) -> None:
     entries = sorted(cache_root().glob(pattern), key=lambda entry: entry.stat().st_mtime, reverse=True)
     for entry in entries[keep:]:
         if time.time() - entry.stat().st_mtime > 24 * 3600:
-            remove_tree(entry)
+            discard(entry)

@@ -103,6 +103,23 @@ class Driver(ProjectCase):
         self.build()
         self.assertEqual(self.makes, 2)
 
+    def test_an_edit_while_sources_are_copied_is_not_filed_under_the_old_key(self):
+        copy = build_project.mirror_sources
+        edits = iter(["edited"])
+
+        def copy_then_edit(tree):
+            copy(tree)
+            for edit in edits:
+                self.write("guest-driver/Kbuild", f"# {edit}\nobj-m += tandem.o\n")
+
+        with mock.patch.object(build_project, "mirror_sources", side_effect=copy_then_edit):
+            self.build()
+        self.assertEqual(self.makes, 1)
+        self.build()
+        self.assertEqual(self.makes, 1)
+        tree = build_project.driver_directory(self.kernel) / "tree"
+        self.assertIn("edited", (tree / "guest-driver/Kbuild").read_text())
+
     def test_each_kernel_has_its_own_module(self):
         first = self.build()
         self.kernel = self.root / "linux-6.12-0"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How patches and the overlay reach QEMU's work tree: exactly, reversibly, and without touching what stays the same."""
 
+import io
 import os
 import tempfile
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from frontend import build_qemu
+from frontend.progress import Reporter
 from frontend.status import FrontendError
 
 PATCH_A = """\
@@ -198,6 +200,29 @@ class Key(unittest.TestCase):
                 self.assertNotIn(key, seen)
                 seen.add(key)
         self.assertNotIn(self.write("qemu-patches/files/hw/x.c", "2"), seen)
+
+    def test_an_edit_while_patches_are_applied_is_not_filed_under_the_old_key(self):
+        self.write("qemu-patches/files/hw/x.c", "1")
+        built = []
+
+        def edit(*_):
+            if not built:
+                self.write("qemu-patches/files/hw/x.c", "2")
+
+        def finish(_reporter, _name, _title, _command, **_more):
+            built.append(build_qemu.finished_directory())
+            binary = build_qemu.cache_root() / f"qemu-work-{build_qemu.base_key()}/build" / build_qemu.EMULATOR
+            binary.parent.mkdir(parents=True, exist_ok=True)
+            binary.write_text("")
+
+        with mock.patch.dict(os.environ, {"TANDEM_CACHE": str(self.checkout / "cache")}), \
+                mock.patch.object(build_qemu, "_ensure_pristine"), mock.patch.object(build_qemu, "_configure"), \
+                mock.patch.object(build_qemu, "_has_target", return_value=False), \
+                mock.patch.object(build_qemu, "apply_patches", side_effect=edit), \
+                mock.patch.object(build_qemu, "run_step", side_effect=finish):
+            finished = build_qemu.ensure_qemu(Reporter(stream=io.StringIO()), 1, True, None)
+            self.assertEqual([finished], built)
+            self.assertEqual((self.checkout / "qemu-patches/files/hw/x.c").read_text(), "2")
 
     def test_the_models_sources_do_not_count(self):
         before = build_qemu.finished_directory()

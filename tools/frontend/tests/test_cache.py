@@ -197,6 +197,12 @@ class Files(CacheCase):
         cache.remove_tree(self.root / "t")
         self.assertFalse((self.root / "t").exists())
 
+    def test_discarding_also_clears_what_a_killed_one_left(self):
+        for name in ("entry", ".discarded-other"):
+            (self.root / name / "sub").mkdir(parents=True)
+        cache.discard(self.root / "entry")
+        self.assertEqual(list(self.root.iterdir()), [])
+
     def test_damaged_json_counts_as_empty(self):
         (self.root / "j").write_text('{"a": ')
         self.assertEqual(cache.read_json(self.root / "j"), {})
