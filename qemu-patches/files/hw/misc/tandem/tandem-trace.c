@@ -181,7 +181,8 @@ bool tandem_trace_open(TandemGpu *s, Error **errp)
             return false;
         }
         if (!tandem_trace_write_header(fd)) {
-            error_setg_file_open(errp, errno ? errno : EIO, s->trace_path);
+            error_setg_errno(errp, errno ? errno : EIO,
+                             "Could not write trace file '%s'", s->trace_path);
             close(fd);
             return false;
         }
