@@ -158,7 +158,8 @@ def remove_tree(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.is_dir():
-        shutil.rmtree(path, onerror=_make_writable_and_retry)
+        handler = "onexc" if sys.version_info >= (3, 12) else "onerror"
+        shutil.rmtree(path, **{handler: _make_writable_and_retry})
 
 
 def _make_writable_and_retry(function, path, _info) -> None:
