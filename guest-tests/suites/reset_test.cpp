@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A device that stops answering (device property test-hooks=on; the driver's debugfs file `inject` writes
- * TANDEM_REG_TEST_CONTROL): munmap returns all the same, old address spaces hear EIO, and a new one works.
+ * A device that stops answering (device property test-hooks=on; words written to the driver's debugfs file
+ * `inject` set the hooks): munmap returns all the same, old address spaces hear EIO, and a new one works.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -29,14 +29,13 @@ protected:
 		if (HasFatalFailure())
 			return;
 		ASSERT_TRUE(device().query()->features & TANDEM_FEATURE_TEST_HOOKS) << "the device needs test-hooks=on";
-		inject(0);
+		inject("none");
 	}
-	void TearDown() override { inject(0); }
+	void TearDown() override { inject("none"); }
 
-	static void inject(std::uint64_t hooks)
+	static void inject(const std::string &text)
 	{
 		int file = open(inject_path, O_WRONLY | O_CLOEXEC);
-		std::string text = std::to_string(hooks);
 
 		ASSERT_GE(file, 0) << inject_path << ": " << std::strerror(errno);
 		EXPECT_EQ(write(file, text.data(), text.size()), static_cast<ssize_t>(text.size())) << std::strerror(errno);
@@ -69,12 +68,12 @@ TEST_F(ResetTest, munmap_returns_when_the_device_does_not_acknowledge)
 	touch_arguments touch = {reinterpret_cast<unsigned char *>(region.get()), 16, &done, 1};
 	ASSERT_OK(run("touch", {16}, {16}, &touch));
 
-	inject(TANDEM_TEST_STALL_INVALIDATE);
+	inject("stall-invalidate");
 	auto began = std::chrono::steady_clock::now();
 	ASSERT_EQ(munmap(region.get(), region.bytes()), 0);
 	double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 	EXPECT_LT(seconds, 30.0);
-	inject(0);
+	inject("none");
 	expect_lost_and_new();
 }
 
@@ -92,11 +91,11 @@ TEST_F(ResetTest, a_waiter_hears_that_the_device_was_reset)
 	});
 
 	sweeper::wait_until([&] { return __atomic_load_n(&waiting, __ATOMIC_SEQ_CST) == 1; });
-	inject(TANDEM_TEST_STALL_INVALIDATE);
+	inject("stall-invalidate");
 	EXPECT_EQ(madvise(region.get(), region.bytes(), MADV_DONTNEED), 0);
 	waiter.join();
 	EXPECT_EQ(heard, TANDEM_ERROR_LOST) << tandem_strerror(heard);
-	inject(0);
+	inject("none");
 	gpu.reset();
 	expect_lost_and_new();
 }
@@ -111,10 +110,10 @@ TEST_F(ResetTest, after_munmap_returned_nothing_writes_to_the_old_page)
 	auto gpu = std::make_unique<sweeper::Sweeper>(device());
 	ASSERT_TRUE(gpu->start(region, pages, SWEEP_CHECK | SWEEP_WRITE)) << gpu->complaint();
 
-	inject(TANDEM_TEST_STALL_INVALIDATE);
+	inject("stall-invalidate");
 	ASSERT_EQ(munmap(region, pages * page_bytes), 0);
 	std::memset(view.get(), 0x3c, view.bytes());
-	inject(0);
+	inject("none");
 	expect_lost_and_new();
 	for (std::uint64_t i = 0; i < view.bytes(); i++)
 		ASSERT_EQ(*view.at(i), 0x3c) << "written after munmap had returned, byte " << i;
@@ -122,9 +121,9 @@ TEST_F(ResetTest, after_munmap_returned_nothing_writes_to_the_old_page)
 
 TEST_F(ResetTest, a_stalled_command_does_not_hang_the_caller)
 {
-	inject(TANDEM_TEST_STALL_COMMAND);
+	inject("stall-command");
 	auto stalled = device().queue();
-	inject(0);
+	inject("none");
 	EXPECT_FALSE(stalled);
 	expect_lost_and_new();
 }
@@ -137,12 +136,22 @@ TEST_F(ResetTest, held_back_faults_go_on_when_the_hook_is_taken_away)
 	auto signal = tandem::Signal::create().take();
 
 	tandem::Kernel kernel_touch = kernel("touch");
-	inject(TANDEM_TEST_STALL_FAULT);
+	inject("stall-fault");
 	ASSERT_OK(queue().dispatch(kernel_touch, {16}, {16}, &touch, signal.get()));
 	EXPECT_EQ(tandem_wait(queue().get(), signal.get(), 50'000'000), TANDEM_ERROR_TIMEOUT);
-	inject(0);
+	inject("none");
 	ASSERT_OK(queue().wait(signal, time_limit_ns));
 	EXPECT_EQ(done, 16u);
+}
+
+TEST_F(ResetTest, a_reset_that_was_asked_for)
+{
+	Mapping region(16 * page_bytes);
+	auto gpu = std::make_unique<sweeper::Sweeper>(device());
+	ASSERT_TRUE(gpu->start(region.get(), 16, SWEEP_CHECK | SWEEP_WRITE)) << gpu->complaint();
+	inject("reset");
+	gpu.reset();
+	expect_lost_and_new();
 }
 
 TEST_F(ResetTest, three_resets_in_a_row)
@@ -155,9 +164,9 @@ TEST_F(ResetTest, three_resets_in_a_row)
 		Mapping region(page_bytes);
 		count_arguments arguments = {region.words(), 1};
 		ASSERT_OK(own_queue.run(module.kernel("count").take(), {1}, {1}, &arguments, 0, time_limit_ns)) << round;
-		inject(TANDEM_TEST_STALL_INVALIDATE);
+		inject("stall-invalidate");
 		ASSERT_EQ(madvise(region.get(), page_bytes, MADV_DONTNEED), 0);
-		inject(0);
+		inject("none");
 		EXPECT_FALSE(own->stats()) << round;
 	}
 	expect_lost_and_new();

@@ -353,7 +353,7 @@ TEST_F(WaitTest, refuses_bad_values)
 	EXPECT_EQ(wait_spoilt([](auto &w) { w.condition = 5; }), EINVAL);
 	EXPECT_EQ(wait_spoilt([](auto &w) { w.signal += 8; }), EINVAL);
 	EXPECT_EQ(wait_spoilt([](auto &w) { w.reserved = 1; }), EINVAL);
-	EXPECT_EQ(wait_spoilt([](auto &w) { w.queue = 17; }), ENOENT) << "a queue that is not there";
+	EXPECT_EQ(wait_spoilt([](auto &w) { w.queue = 17, w.value = 4; }), ENOENT) << "a queue that is not there";
 	EXPECT_EQ(wait_spoilt([](auto &w) { w.signal = reinterpret_cast<std::uintptr_t>(unmapped_address()); }), EFAULT);
 	EXPECT_EQ(wait_spoilt([](auto &w) { w.signal = ~63ull; }), EFAULT);
 	signal_.event_id = 0;
