@@ -211,7 +211,7 @@ bool CommandProcessor::step_fetch(QueueContext& context) {
   queue.take();
   const QueueError error = check_packet(run->fetched);
   context.runs.push_back(std::move(run));
-  if (error != TANDEM_QUEUE_OK) fail(context, packet_error(error, context.queue.read_index() - 1));
+  if (error != TANDEM_QUEUE_OK) fail(context, packet_error(error, context.queue.slot_of(context.queue.read_index() - 1).value));
   else attention_.ask();
   return true;
 }
@@ -265,7 +265,7 @@ bool CommandProcessor::prepare_dispatch(QueueContext& context, PacketRun& run) {
   if (!run.dispatch) {
     const auto decoded = decode_dispatch(run.fetched);
     if (!decoded) {
-      fail(context, packet_error(decoded.error(), run.packet));
+      fail(context, packet_error(decoded.error(), context.queue.slot_of(run.packet).value));
       return true;
     }
     run.dispatch = *decoded;
@@ -297,7 +297,7 @@ bool CommandProcessor::prepare_dispatch(QueueContext& context, PacketRun& run) {
 bool CommandProcessor::prepare_copy(QueueContext& context, PacketRun& run) {
   auto request = decode_copy(run.fetched);
   if (!request) {
-    fail(context, packet_error(request.error(), run.packet));
+    fail(context, packet_error(request.error(), context.queue.slot_of(run.packet).value));
     return true;
   }
   request->pasid = run.pasid;
@@ -314,7 +314,7 @@ bool CommandProcessor::prepare_barrier(QueueContext& context, PacketRun& run) {
   if (!run.barrier) {
     const auto decoded = decode_barrier(run.fetched);
     if (!decoded) {
-      fail(context, packet_error(decoded.error(), run.packet));
+      fail(context, packet_error(decoded.error(), context.queue.slot_of(run.packet).value));
       return true;
     }
     run.barrier = *decoded;

@@ -23,7 +23,7 @@ tandem_model_config default_config() {
   config.walk_latency = 2;
   config.l2_latency = 0;
   config.copy_chunk_bytes = 64 << 10;
-  config.store_queue_depth = 8;
+  config.store_queue_depth = 0;
   config.store_drain = TANDEM_DRAIN_FIFO;
   config.time_slice = 20000;
   config.invalidate_latency = 0;

@@ -27,7 +27,8 @@ tandem_run_result Device::run(uint64_t budget) {
     if (mmu_.busy()) mmu_.tick(ticks_);
     progress |= serve_queues();
     const uint64_t ran = run_compute(end - ticks_);
-    progress |= processor_.share(ran, ran == 0);
+    // Wavefronts that wait for a walk will go on by themselves; those that wait for faults will not.
+    progress |= processor_.share(ran, ran == 0 && !mmu_.busy());
     if (copies_.busy()) progress |= copies_.step();
     ticks_ += std::max<uint64_t>(ran, 1);
     mmu_.set_time(ticks_);

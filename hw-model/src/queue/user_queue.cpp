@@ -26,8 +26,8 @@ bool UserQueue::ring_doorbell(uint64_t write_index) {
   return true;
 }
 
-Gva UserQueue::slot() const {
-  return config_.ring + (next_ & ((1ULL << config_.ring_order) - 1)) * TANDEM_PACKET_BYTES;
+Gva UserQueue::slot_of(uint64_t packet) const {
+  return config_.ring + (packet & ((1ULL << config_.ring_order) - 1)) * TANDEM_PACKET_BYTES;
 }
 
 UserQueue::Fetch UserQueue::fetch() {
@@ -47,12 +47,12 @@ VirtualAccess::Status UserQueue::advance() {
   Status status = Status::Done;
   switch (step_) {
     case Step::Header:
-      status = access_.read(slot(), packet_.words.data(), TANDEM_PACKET_BYTES);
+      status = access_.read(slot_of(next_), packet_.words.data(), TANDEM_PACKET_BYTES);
       if (status == Status::Done && packet_.type() != TANDEM_PACKET_INVALID) step_ = Step::Invalidate;
       break;
     case Step::Invalidate:
       // The slot's next packet must not be taken for valid before its header is written.
-      status = access_.store16(slot(), TANDEM_PACKET_INVALID);
+      status = access_.store16(slot_of(next_), TANDEM_PACKET_INVALID);
       if (status == Status::Done) step_ = Step::Publish;
       break;
     case Step::Publish:
@@ -88,7 +88,7 @@ void UserQueue::trace_fetch() const {
   if (!trace_.on()) return;
   tandem_trace_record record = shared_record(TANDEM_TRACE_FETCH, config_.pasid);
   record.queue = config_.id.value;
-  record.va = slot().value;
+  record.va = slot_of(next_).value;
   record.seqno = packet_.number;
   record.detail = packet_.type();
   trace_.emit(record);

@@ -71,6 +71,9 @@ class UserQueue {
   tandem_queue_state state() const { return state_; }
   QueueError failure() const { return failure_; }
 
+  // Where the packet with this number lies.
+  Gva slot_of(uint64_t packet) const;
+
   const QueueConfig& config() const { return config_; }
   QueueError error() const { return access_.error(); }
   Gva error_va() const { return access_.error_va(); }
@@ -82,7 +85,6 @@ class UserQueue {
   enum class Step : uint8_t { Header, Invalidate, Publish, Ready };
 
   VirtualAccess::Status advance();
-  Gva slot() const;
   void trace_fetch() const;
 
   const QueueConfig config_;
