@@ -41,15 +41,11 @@ const char* name_of(WaveState state) {
 struct ComputeUnit::Impl {
   Impl(const ComputeConfig& config, Translator& translator, MemoryPort& memory, WorkgroupListener& listener,
        Counters& counters, std::function<uint64_t()> now, std::function<bool()> should_yield)
-      : context(config, translator, memory, std::move(now)),
-        listener(listener),
-        counters(counters),
-        should_yield(std::move(should_yield)) {}
+      : context(config, translator, memory, std::move(now), std::move(should_yield)), listener(listener), counters(counters) {}
 
   UnitContext context;
   WorkgroupListener& listener;
   Counters& counters;
-  const std::function<bool()> should_yield;
   std::vector<WorkgroupPtr> groups;
   size_t turn = 0;          // index into context.waves of the next wavefront's turn
   uint32_t lds_used = 0;
@@ -218,11 +214,14 @@ void ComputeUnit::launch(WorkgroupLaunch launch) {
 
 uint64_t ComputeUnit::run(uint64_t budget) {
   uint64_t done = 0;
-  while (done < budget) {
-    if (done && impl_->should_yield()) return done;
+  // A turn may retire nothing and leave its wavefront ready (a translation came while it was asked for): not for ever.
+  for (size_t barren = 0; done < budget && barren <= impl_->context.waves.size();) {
+    if (done && impl_->context.should_yield()) return done;
     Wave* wave = impl_->next_ready();
     if (!wave) break;
-    done += impl_->give_turn(*wave, std::min(kTurn, budget - done));
+    const uint64_t ran = impl_->give_turn(*wave, std::min(kTurn, budget - done));
+    barren = ran ? 0 : barren + 1;
+    done += ran;
   }
   if (!runnable()) impl_->write_all_queued();
   return done;

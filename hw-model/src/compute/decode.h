@@ -24,7 +24,7 @@ enum class Next : uint8_t {
   Failed,      // Wave::error is set
   Barrier,     // the active lanes arrived
   Exit,        // the active lanes end
-  Refetch,     // retired, but decoded instructions may be gone: go on with the next one after a new fetch
+  Refetch,     // retired, but decoded instructions may be gone, or it took long: fetch anew, and see whether somebody waits
   Yield,       // retired; the group waits for somebody (pause): let others run first
 };
 

@@ -140,7 +140,7 @@ Next exact_lanes(Wave& w, const Decoded& d, const Row& a, const Row& b, const Ro
     to.lane[i] = r.value;
     w.fflags[i] |= r.flags;
   });
-  return Next::Sequential;
+  return Next::Refetch;  // slow
 }
 
 // The values stand; lanes that do not have all raised flags yet find out which are theirs.

@@ -21,6 +21,9 @@ TANDEM_ALWAYS_INLINE LaneMask lanes_on_page(uint64_t va, const uint64_t* address
   return lanes_where([&](uint32_t i) { return ((address[i] ^ va) & ~(TANDEM_PAGE_BYTES - 1)) == 0; });
 }
 
+// More stretches than this make an instruction a slow one (Next::Refetch).
+inline constexpr uint32_t kQuickRuns = 4;
+
 // A misaligned access over the end of a run: its pieces.
 struct Straddle {
   MemoryRun first, second;
@@ -35,11 +38,13 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
   UnitContext& unit = *w.unit;
   const uint64_t generation = unit.generation;
   LaneMask waiting = 0;
+  uint32_t runs = 0;
   using Reach = UnitContext::Reach;
   while (todo) {
     const uint32_t lane = first_lane(todo);
     const uint64_t va = address[lane];
     if (!unit.address_allowed(w, d, lane, va, bytes, access)) return Next::Failed;
+    ++runs;
     MemoryRun run;
     const Reach reach = unit.reach(w, d, lane, va, access, run);
     if (reach == Reach::Failed) return Next::Failed;
@@ -68,7 +73,7 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
   }
   w.pending = waiting;
   if (waiting) return Next::Wait;
-  return unit.generation == generation ? Next::Sequential : Next::Refetch;
+  return unit.generation == generation && runs <= kQuickRuns ? Next::Sequential : Next::Refetch;
 }
 
 }  // namespace

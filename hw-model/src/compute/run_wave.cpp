@@ -2,6 +2,7 @@
 #include "compute/run_wave.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "compute/schedule_lanes.h"
 
@@ -48,14 +49,25 @@ class TurnRunner {
       return nullptr;
     }
     switch (unit_.reach(wave_, here, lane, wave_.pc, Access::Execute, run)) {
-      case UnitContext::Reach::Hit: return unit_.code.fill(wave_.request.pasid, page, run.host + (page - run.va));
+      case UnitContext::Reach::Hit:
+        waited_enough();
+        return unit_.code.fill(wave_.request.pasid, page, run.host + (page - run.va));
       case UnitContext::Reach::Wait: wait(Wave::Waits::Fetch); return nullptr;
       case UnitContext::Reach::Failed: wave_.state = WaveState::Failed; return nullptr;
     }
     return nullptr;
   }
 
+  // What the wavefront waited for is done. Other waits of it may still be on their way to an answer, which no longer
+  // concerns it: it must not be failed by one.
+  void waited_enough() {
+    if (!std::exchange(wave_.has_waited, false)) return;
+    unit_.translator.forget(wave_);
+    wave_.cancelled = TANDEM_QUEUE_OK;
+  }
+
   void wait(Wave::Waits what) {
+    wave_.has_waited = true;
     wave_.waits = what;
     wave_.state = wave_.notified ? WaveState::Ready : WaveState::Waiting;
     yield_ = true;
@@ -113,7 +125,7 @@ class TurnRunner {
       case Next::Sequential: return at_new_pc();
       case Next::Jump: return jumped(*ip);
       case Next::Diverged: return diverged(*ip);
-      case Next::Refetch: wave_.pc = ip->pc + 4; return at_new_pc();
+      case Next::Refetch: return slowly(*ip);
       case Next::Yield: return yielded(*ip);
       case Next::Barrier: return arrived(*ip);
       case Next::Exit: return ended(wave_.active);
@@ -128,6 +140,12 @@ class TurnRunner {
     if (!others_wait(wave_)) return true;
     if (wave_.pc < wave_.stop_pc && !wave_.rotated && wave_.patience != 0) return true;
     return regroup_at_pc(wave_);
+  }
+
+  bool slowly(const Decoded& d) {
+    wave_.pc = d.pc + 4;
+    if (unit_.should_yield()) yield_ = true;
+    return at_new_pc() && !yield_;
   }
 
   bool jumped(const Decoded& d) {
@@ -202,6 +220,7 @@ class TurnRunner {
     const Next next = wave_.stalled.masked(wave_, wave_.stalled);
     if (next == Next::Wait) return stall(wave_.stalled);
     if (next == Next::Failed) return failed(wave_.stalled);
+    waited_enough();
     count(1);
     wave_.pc = wave_.stalled.pc + 4;
     at_new_pc();

@@ -14,11 +14,12 @@ Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_
 }
 
 UnitContext::UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory,
-                         std::function<uint64_t()> now)
+                         std::function<uint64_t()> now, std::function<bool()> should_yield)
     : config(config),
       translator(translator),
       memory(memory),
       now(std::move(now)),
+      should_yield(std::move(should_yield)),
       random(config.seed + config.unit),
       code(handlers_for(static_cast<IsaLevel>(config.isa_level))) {}
 

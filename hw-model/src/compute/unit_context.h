@@ -24,12 +24,14 @@ struct MemoryRun {
 
 class UnitContext {
  public:
-  UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory, std::function<uint64_t()> now);
+  UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory, std::function<uint64_t()> now,
+              std::function<bool()> should_yield);
 
   const ComputeConfig config;
   Translator& translator;
   MemoryPort& memory;
   const std::function<uint64_t()> now;
+  const std::function<bool()> should_yield;
   Random random;
   CodeCache code;
   std::vector<Wave*> waves;            // resident

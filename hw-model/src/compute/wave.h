@@ -70,6 +70,7 @@ struct Wave final : TranslationWaiter {
   Decoded stalled;
   WaveState state = WaveState::Ready;
   enum class Waits : uint8_t { Access, Fetch } waits = Waits::Access;  // what for, when Waiting
+  bool has_waited = false;         // asked the MMU to tell it, and has not taken that back
   bool notified = false;           // the MMU called since the instruction began
   QueueError cancelled = TANDEM_QUEUE_OK;  // told by the MMU while waiting
   Gva cancelled_va;

@@ -259,6 +259,29 @@ TEST(ExecuteMemory, ACancelledFaultNamesLaneAddressAndAccess) {
   EXPECT_EQ(e.detail, static_cast<uint32_t>(TANDEM_ACCESS_WRITE));
 }
 
+TEST(ExecuteMemory, AnAnswerThatComesTooLateDoesNotFailTheWavefront) {
+  Bench bench;
+  Program p(kCode);
+  lane_address(p, 12);
+  p << ld(t0, s1, 0);
+  p.label("forever");
+  p.jump(x0, "forever");
+  bench.translator.map(kData, 32 << 12);
+  bench.translator.page(kData + (5 << 12)).present = false;
+  bench.load(p);
+  bench.launch();
+  bench.unit->run(100);
+  EXPECT_EQ(bench.translator.waiting(), 1u);
+  bench.translator.page(kData + (5 << 12)).present = true;
+  bench.translator.tell_ready();
+  bench.unit->run(100);
+  EXPECT_EQ(bench.translator.waiting(), 0u) << "the wavefront took its wait back";
+  bench.translator.cancel(TANDEM_QUEUE_ADDRESS_FAULT, kData + (5 << 12));
+  bench.unit->run(100);
+  EXPECT_TRUE(bench.listener.errors.empty());
+  EXPECT_TRUE(bench.unit->runnable());
+}
+
 TEST(ExecuteMemory, ATranslationThatFailsAtOnceIsAQueueError) {
   Bench bench;
   Program p(kCode);

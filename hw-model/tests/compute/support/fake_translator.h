@@ -98,6 +98,10 @@ class FakeTranslator final : public Translator {
     wanted.clear();
     for (TranslationWaiter* waiter : std::exchange(waiters_, {})) waiter->translation_ready();
   }
+  // Tells that something came, and goes on holding the waiters' other waits.
+  void tell_ready() {
+    for (TranslationWaiter* waiter : waiters_) waiter->translation_ready();
+  }
   void cancel(QueueError error, uint64_t va) {
     wanted.clear();
     for (TranslationWaiter* waiter : std::exchange(waiters_, {})) waiter->translation_failed(error, gva(va));
