@@ -42,16 +42,28 @@ protected:
 		close(file);
 	}
 
+	/* Statistics can still be read, and the old queue says what became of it. */
+	void expect_error_of_the_old_queue()
+	{
+		EXPECT_OK(device().stats());
+		auto status = queue().status();
+		if (status) {
+			EXPECT_EQ(status->error, static_cast<unsigned>(TANDEM_QUEUE_LOST)) << queue().describe();
+		} else {
+			EXPECT_EQ(status.error().status, TANDEM_ERROR_LOST) << status.error().text;
+		}
+	}
+
 	/* The old address space is lost, and a new one works. */
 	void expect_lost_and_new()
 	{
 		std::uint64_t counter = 0;
 		count_arguments arguments = {&counter, 1};
-		auto stats = device().stats();
+		auto lost = device().queue();
 
-		ASSERT_FALSE(stats);
-		EXPECT_EQ(stats.error().status, TANDEM_ERROR_LOST) << stats.error().text;
-		EXPECT_FALSE(device().queue());
+		ASSERT_FALSE(lost);
+		EXPECT_EQ(lost.error().status, TANDEM_ERROR_LOST) << lost.error().text;
+		expect_error_of_the_old_queue();
 		auto fresh = tandem::Device::open();
 		ASSERT_OK(fresh);
 		auto fresh_queue = fresh->queue().take();
@@ -167,7 +179,7 @@ TEST_F(ResetTest, three_resets_in_a_row)
 		inject("stall-invalidate");
 		ASSERT_EQ(madvise(region.get(), page_bytes, MADV_DONTNEED), 0);
 		inject("none");
-		EXPECT_FALSE(own->stats()) << round;
+		EXPECT_FALSE(own->queue()) << round;
 	}
 	expect_lost_and_new();
 }
