@@ -46,12 +46,8 @@ protected:
 	void expect_error_of_the_old_queue()
 	{
 		EXPECT_OK(device().stats());
-		auto status = queue().status();
-		if (status) {
-			EXPECT_EQ(status->error, static_cast<unsigned>(TANDEM_QUEUE_LOST)) << queue().describe();
-		} else {
-			EXPECT_EQ(status.error().status, TANDEM_ERROR_LOST) << status.error().text;
-		}
+		/* The driver marks the queues after the reset, so it may take a moment. */
+		EXPECT_TRUE(sweeper::wait_until([&] { return queue().status()->error == TANDEM_QUEUE_LOST; })) << queue().describe();
 	}
 
 	/* The old address space is lost, and a new one works. */
