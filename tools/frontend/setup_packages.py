@@ -40,6 +40,7 @@ PACKAGES = {
     "busybox-static": "the guest's shell",
     "clang": "kernels for the GPU",
     "lld": "kernels for the GPU",
+    "sparse": "tests of the driver's sources",
     "libgtest-dev": "tests",
     "libgmock-dev": "tests",
     "libbenchmark-dev": "benchmarks",

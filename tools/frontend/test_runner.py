@@ -15,7 +15,7 @@ from .status import FAILED as STATUS_FAILED
 from .status import OK, UsageError
 
 TEST_TIMEOUT_S = 120.0
-HOST_KINDS = ("model", "qemu", "hosttests", "qtest")
+HOST_KINDS = ("model", "qemu", "hosttests", "qtest", "kernel")  # the kernel: its tools read the driver's sources
 GUEST_KINDS = ("qemu", "kernel", "model", "driver", "guest")
 
 
