@@ -56,16 +56,11 @@ MemoryFile::~MemoryFile()
 
 std::uint64_t *unmapped_address()
 {
-	/* A hole between two guards, so that nobody maps there by chance meanwhile. */
-	static char *guard = [] {
-		void *memory = mmap(nullptr, 64 * page_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (memory == MAP_FAILED)
-			stop("mmap");
-		munmap(static_cast<char *>(memory) + 32 * page_bytes, page_bytes);
-		return static_cast<char *>(memory);
-	}();
-
-	return reinterpret_cast<std::uint64_t *>(guard + 32 * page_bytes);
+	/*
+	 * Far from where Linux places anything by itself (programs and heap low, everything else from the stack downwards), so that
+	 * no mapping made meanwhile can land there. A hole beside a mapping of ours would not do: the next mmap of its size fills it.
+	 */
+	return reinterpret_cast<std::uint64_t *>(0x10'05a5'a000);
 }
 
 pid_t start_child(const std::function<int()> &function)
