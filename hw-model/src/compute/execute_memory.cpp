@@ -121,10 +121,19 @@ Next load_general(Wave& w, const Decoded& d, Row& to, const u64* address) {
         load_bytes<T>(s.second.host, static_cast<uint32_t>(sizeof(T)) - s.first_bytes, s.first_bytes, low));
   };
   const LaneMask lanes = w.lanes_of_instruction();
-  w.unit->write_queued_overlapping(w, address, lanes, sizeof(T));
   const Next next = access_by_run(w, d, address, sizeof(T), Access::Read, lanes, whole, split);
   w.unit->loads += count_lanes(lanes & ~w.pending);
   return next;
+}
+
+// The wavefront sees its own stores: those which it now reads have to be in memory first.
+template <typename T>
+TANDEM_ALWAYS_INLINE void write_what_is_read(Wave& w, const u64* address) {
+  const LaneMask lanes = w.lanes_of_instruction();
+  if (lanes == kAllLanes && consecutive<T>(address) && address[0] < TANDEM_VA_LIMIT)
+    w.unit->write_queued_overlapping(w, address[0], kLanes * sizeof(T));
+  else
+    w.unit->write_queued_overlapping(w, address, lanes, sizeof(T));
 }
 
 template <typename T, typename Convert, bool kFloat, bool kFull>
@@ -132,7 +141,8 @@ Next load(Wave& w, const Decoded& d) {
   Row& to = kFloat ? w.f[d.rd] : w.x[d.rd];
   alignas(64) u64 address[kLanes];
   addresses(w, d, address);
-  if (kFull && w.stores.empty()) {
+  if (!w.stores.empty()) write_what_is_read<T>(w, address);
+  if (kFull) {
     if (const TlbEntry* entry = whole_row<T>(w, d, address, Access::Read)) {
       const auto* from = reinterpret_cast<const Alias<T>*>(entry->host + (address[0] - entry->va.value));
       TANDEM_FOR_LANES(i) to.lane[i] = Convert::of(T{from[i]});
@@ -140,7 +150,7 @@ Next load(Wave& w, const Decoded& d) {
       return Next::Sequential;
     }
   }
-  if (kFull && w.stores.empty() && same_for_all(address) && load_broadcast<T, Convert>(w, d, to, address)) {
+  if (kFull && same_for_all(address) && load_broadcast<T, Convert>(w, d, to, address)) {
     w.unit->loads += kLanes;
     return Next::Sequential;
   }
@@ -150,7 +160,7 @@ Next load(Wave& w, const Decoded& d) {
 template <typename T>
 void store_lanes(Wave& w, const Row& value, const MemoryRun& run, const u64* address, LaneMask lanes) {
   if (w.unit->stores_are_queued() && !run.lds) {
-    for_each_lane(lanes, [&](uint32_t i) { w.unit->enqueue(w, run, address[i], value.lane[i], sizeof(T)); });
+    w.unit->enqueue(w, run, address, value.lane, lanes, sizeof(T));
     return;
   }
   for_each_lane(lanes, [&](uint32_t i) {
@@ -163,7 +173,12 @@ void store_lanes(Wave& w, const Row& value, const MemoryRun& run, const u64* add
 void store_split(Wave& w, const Straddle& s, u64 va, u64 value, uint32_t bytes) {
   const auto piece = [&](const MemoryRun& run, u64 at, u64 part, uint32_t count) {
     if (w.unit->stores_are_queued() && !run.lds) {
-      for (uint32_t i = 0; i < count; ++i) w.unit->enqueue(w, run, at + i, part >> 8 * i & 0xff, 1);
+      u64 address[kLanes] = {}, byte[kLanes] = {};
+      for (uint32_t i = 0; i < count; ++i) {
+        address[i] = at + i;
+        byte[i] = part >> 8 * i & 0xff;
+      }
+      w.unit->enqueue(w, run, address, byte, (LaneMask{1} << count) - 1, 1);
       return;
     }
     store_bytes(run.host + (at - run.va), count, part);
@@ -191,14 +206,19 @@ Next store(Wave& w, const Decoded& d) {
   const Row& value = kFloat ? w.f[d.rs2] : w.x[d.rs2];
   alignas(64) u64 address[kLanes];
   addresses(w, d, address);
-  if (kFull && !w.unit->stores_are_queued()) {
+  if (kFull) {
     if (const TlbEntry* entry = whole_row<T>(w, d, address, Access::Write)) {
-      auto* to = reinterpret_cast<Alias<T>*>(entry->host + (address[0] - entry->va.value));
-      TANDEM_FOR_LANES(i) to[i] = static_cast<T>(value.lane[i]);
       const MemoryRun run{.va = entry->va.value, .bytes = entry->bytes, .host = entry->host,
                           .device_address = entry->device_address, .aperture = entry->aperture, .lds = false};
-      w.unit->stored_range(w, run, address[0], kLanes * sizeof(T));
       w.unit->stores += kLanes;
+      if (w.unit->stores_are_queued()) {
+        w.unit->begin_store_instruction(w);
+        w.unit->enqueue_consecutive(w, run, address, value.lane, sizeof(T));
+        return Next::Sequential;
+      }
+      auto* to = reinterpret_cast<Alias<T>*>(run.host + (address[0] - run.va));
+      TANDEM_FOR_LANES(i) to[i] = static_cast<T>(value.lane[i]);
+      w.unit->stored_range(w, run, address[0], kLanes * sizeof(T));
       return Next::Sequential;
     }
   }

@@ -3,26 +3,29 @@
 // happen; with depth 0 it is always empty and costs one test.
 //
 // What stands in the queue rests on translations: see the invalidation contract in mmu/translation.h. The wavefront itself
-// always sees its own stores: a load first writes out what it overlaps.
+// always sees its own stores: a load first writes out what it overlaps. Most loads overlap nothing, so the question
+// must be cheap: rows know their bounds and their stride (lane_addresses.h), and lanes are compared only if these do not tell.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 #include "base/types.h"
+#include "compute/lane_addresses.h"
 #include "mem/memory_port.h"
 
 namespace tandem::compute {
 
-// One lane's store: 1, 2, 4 or 8 bytes, naturally aligned.
-struct LaneStore {
-  uint64_t va = 0;
-  std::byte* host = nullptr;
-  uint64_t device_address = 0;
-  uint64_t value = 0;
-  uint64_t instruction = 0;  // lane stores of one instruction have the same number
-  uint8_t bytes = 0;
+// The lanes of one store instruction whose elements lie behind one host pointer.
+struct StoreRow {
+  LaneAddresses at;
+  uint64_t value[kLanes];
+  LaneMask lanes = 0;             // not yet written; 0: the row is gone
+  uint64_t instruction = 0;       // rows of one instruction have the same number
+  std::byte* host = nullptr;      // of the byte at `origin`
+  uint64_t device_address = 0;    // of the byte at `origin`
+  uint64_t origin = 0;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
 };
 
@@ -30,29 +33,34 @@ struct LaneStore {
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed ^ 0x9e3779b97f4a7c15) {}
-  uint64_t below(uint64_t limit) {
+  uint64_t next() {
     state_ += 0x9e3779b97f4a7c15;
     uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return (z ^ (z >> 31)) % limit;
+    return z ^ (z >> 31);
   }
+  uint64_t below(uint64_t limit) { return next() % limit; }
 
  private:
   uint64_t state_;
 };
 
-// The orders in which queued stores become visible: Fifo keeps all stores in order, Random only those which overlap.
+// The orders in which queued stores become visible: Fifo keeps all instructions in order, Random only stores which overlap;
+// it may show some lanes of an instruction before others.
 class StoreQueue {
  public:
-  bool empty() const { return queue_.empty(); }
+  bool empty() const { return size_ == 0; }
   uint32_t instructions() const { return instructions_; }
 
-  // All stores of one instruction are pushed with the same number, one instruction after the other.
-  void push(const LaneStore& store);
+  // A new row at the end, for the caller to fill in before anything else is called; its lanes must not be 0. All rows of one
+  // instruction come with the same number, one instruction after the other.
+  StoreRow& push(uint64_t instruction);
 
-  // Each writes stores to memory and returns how many. The overlapping ones come with whatever the order puts before them.
+  // Each writes stores to memory and returns how many lanes'. The overlapping ones come with whatever the order puts before
+  // them.
   uint32_t write_all(const MemoryPort& memory, tandem_store_drain order, Random& random);
+  uint32_t write_overlapping(const LaneAddresses& at, const MemoryPort& memory, tandem_store_drain order);
   uint32_t write_overlapping(uint64_t va, uint64_t bytes, const MemoryPort& memory, tandem_store_drain order);
   uint32_t write_one_instruction(const MemoryPort& memory, tandem_store_drain order, Random& random);
 
@@ -60,11 +68,20 @@ class StoreQueue {
   void discard();
 
  private:
+  StoreRow& row(size_t n) { return rows_[(first_ + n) & (rows_.size() - 1)]; }
+  void grow();
+  template <typename Overlaps>
+  uint32_t write_where(Overlaps overlaps, const MemoryPort& memory, tandem_store_drain order);
   uint32_t write_up_to(size_t count, const MemoryPort& memory);
-  uint32_t write_with_older(size_t index, const MemoryPort& memory);
-  void erase(size_t index);
+  uint32_t write_with_older(size_t n, LaneMask lanes, const MemoryPort& memory);
+  uint32_t write_lanes(size_t n, LaneMask lanes, const MemoryPort& memory);
+  uint32_t write_some_lanes(const MemoryPort& memory, Random& random);
+  bool is_queued(uint64_t instruction, size_t n);
+  void drop_gone_rows();
 
-  std::deque<LaneStore> queue_;   // oldest first
+  std::vector<StoreRow> rows_;    // a ring; its size is a power of two
+  size_t first_ = 0;              // the oldest
+  size_t size_ = 0;               // with those that are gone, which only Random leaves behind
   uint32_t instructions_ = 0;     // different instruction numbers in the queue
 };
 

@@ -88,22 +88,47 @@ void UnitContext::begin_store_instruction(Wave& wave) {
     wave.stores.write_one_instruction(memory, config.store_drain, random);
 }
 
-void UnitContext::enqueue(Wave& wave, const MemoryRun& run, uint64_t va, uint64_t value, uint32_t bytes) {
-  const uint32_t piece = va % bytes == 0 ? bytes : 1;
-  for (uint32_t done = 0; done < bytes; done += piece, value >>= 8) {
-    const uint64_t offset = va + done - run.va;
-    wave.stores.push({.va = va + done, .host = run.host + offset, .device_address = run.device_address + offset,
-                      .value = value, .instruction = store_instructions, .bytes = static_cast<uint8_t>(piece),
-                      .aperture = run.aperture});
-  }
-  break_reservations(wave, false, va, bytes);
+namespace {
+
+void fill_row(StoreRow& row, const MemoryRun& run, const uint64_t* value, LaneMask lanes) {
+  TANDEM_FOR_LANES(i) row.value[i] = value[i];
+  row.lanes = lanes;
+  row.host = run.host;
+  row.origin = run.va;
+  row.device_address = run.device_address;
+  row.aperture = run.aperture;
 }
 
+}  // namespace
+
+void UnitContext::enqueue(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, LaneMask lanes,
+                          uint32_t bytes) {
+  StoreRow& row = wave.stores.push(store_instructions);
+  row.at.set(address, lanes, bytes);
+  fill_row(row, run, value, lanes);
+  if (reservations_exist) for_each_lane(lanes, [&](uint32_t i) { break_reservations(wave, false, address[i], bytes); });
+}
+
+void UnitContext::enqueue_consecutive(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value,
+                                      uint32_t bytes) {
+  StoreRow& row = wave.stores.push(store_instructions);
+  row.at.set_consecutive(address, bytes);
+  fill_row(row, run, value, kAllLanes);
+  break_reservations(wave, false, address[0], uint64_t{kLanes} * bytes);
+}
+
+// Addresses out of range are LDS, which is never queued, or an error to come.
 void UnitContext::write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
   if (wave.stores.empty()) return;
-  for_each_lane(lanes, [&](uint32_t lane) {
-    if (address[lane] < TANDEM_VA_LIMIT) wave.stores.write_overlapping(address[lane], bytes, memory, config.store_drain);
-  });
+  lanes &= lanes_where([&](uint32_t i) { return address[i] < TANDEM_VA_LIMIT; });
+  if (!lanes) return;
+  LaneAddresses at;
+  at.set(address, lanes, bytes);
+  wave.stores.write_overlapping(at, memory, config.store_drain);
+}
+
+void UnitContext::write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes) {
+  wave.stores.write_overlapping(va, bytes, memory, config.store_drain);
 }
 
 void UnitContext::break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes) {

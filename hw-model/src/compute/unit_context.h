@@ -52,11 +52,17 @@ class UnitContext {
   void stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes);
 
-  // Puts one lane's store into the wavefront's queue; bytes that are not naturally aligned go one by one.
-  void enqueue(Wave& wave, const MemoryRun& run, uint64_t va, uint64_t value, uint32_t bytes);
+  // Puts the lanes' stores, all within the run, into the wavefront's queue. Elements that are not naturally aligned are
+  // written byte by byte.
+  void enqueue(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, LaneMask lanes,
+               uint32_t bytes);
+  // The same for all lanes with consecutive elements.
+  void enqueue_consecutive(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, uint32_t bytes);
   void begin_store_instruction(Wave& wave);   // makes room in the queue
 
+  // What the lanes are about to read is in memory afterwards, as far as this wavefront stored it.
   void write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes);
+  void write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes);
   uint32_t write_queued(Wave& wave);
 
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
