@@ -2,6 +2,8 @@
 // Copy engine on a process's virtual addresses: translation windows and chunks.
 #include "copy/virtual_copy.h"
 
+#include <algorithm>
+
 #include "copy/move_bytes.h"
 
 namespace tandem {
@@ -17,7 +19,7 @@ VirtualCopy::VirtualCopy(const VirtualCopyRequest& request, Translator& translat
       destination_(*this, request.destination, Access::Write) {}
 
 VirtualCopy::Window::State VirtualCopy::Window::ask(Gva va) {
-  if (state_ == State::Valid && !entry_.covers(va)) state_ = State::Empty;
+  if (!stands_for(va)) clear();
   if (state_ != State::Empty) return state_;
   va_ = va;
   const TranslationRequest request{.pasid = copy_.request_.pasid,
@@ -39,10 +41,18 @@ VirtualCopy::Window::State VirtualCopy::Window::ask(Gva va) {
   return state_;
 }
 
-void VirtualCopy::Window::translation_ready() {
-  state_ = State::Empty;
-  copy_.attention_.ask();
+bool VirtualCopy::Window::stands_for(Gva va) const {
+  if (state_ == State::Valid) return entry_.covers(va);
+  return state_ != State::Empty && va.align_down(TANDEM_PAGE_BYTES) == va_.align_down(TANDEM_PAGE_BYTES);
 }
+
+void VirtualCopy::Window::clear() {
+  if (state_ == State::Waiting) copy_.translator_.forget(*this);
+  state_ = State::Empty;
+}
+
+// The engine's next step asks again.
+void VirtualCopy::Window::translation_ready() { state_ = State::Empty; }
 
 void VirtualCopy::Window::translation_failed(QueueError error, Gva) {
   state_ = State::Failed;
@@ -63,32 +73,62 @@ bool VirtualCopy::Window::drop() {
   return true;
 }
 
-const TlbEntry* VirtualCopy::Side::at(uint64_t offset, uint64_t bytes) {
-  const Gva here = va(offset);
-  if (windows_[present_].state() == Window::State::Valid && !windows_[present_].entry().covers(here)) present_ ^= 1;
-  if (windows_[present_].ask(here) != Window::State::Valid) return nullptr;
-  const TlbEntry& entry = windows_[present_].entry();
-  const Gva next = entry.va + entry.bytes;
-  if (next - start_ < bytes) windows_[present_ ^ 1].ask(next);
-  return &entry;
+VirtualCopy::Side::Side(VirtualCopy& copy, Gva start, Access access) : start_(start) {
+  for (auto& window : windows_) window = std::make_unique<Window>(copy, access);
 }
 
-uint64_t VirtualCopy::piece(const TlbEntry& entry, Gva va, uint64_t bytes) const {
-  return std::min(bytes, entry.bytes - (va - entry.va));
+void VirtualCopy::Side::leave_what_is_behind(Gva here) {
+  for (size_t n = 0; n < kWindows && window(0).end() <= here; ++n) present_ = (present_ + 1) % kWindows;
+}
+
+const TlbEntry* VirtualCopy::Side::at(uint64_t offset, uint64_t bytes) {
+  leave_what_is_behind(va(offset));
+  const bool found = window(0).ask(va(offset)) == Window::State::Valid;
+  const Gva end = start_ + bytes;
+  for (size_t n = 1; n < kWindows; ++n) {
+    const Gva next = window(n - 1).end();
+    if (next >= end) break;
+    window(n).ask(next);
+  }
+  return found ? &window(0).entry() : nullptr;
+}
+
+bool VirtualCopy::Side::drop(Pasid pasid, Gva start, Gva end) {
+  bool dropped = false;
+  for (const auto& window : windows_) dropped |= window->drop(pasid, start, end);
+  return dropped;
+}
+
+bool VirtualCopy::Side::drop() {
+  bool dropped = false;
+  for (const auto& window : windows_) dropped |= window->drop();
+  return dropped;
 }
 
 bool VirtualCopy::step(uint64_t chunk) {
+  uint64_t moved = 0;
+  while (moved < chunk && !ended()) {
+    const uint64_t bytes = move_piece(chunk - moved);
+    if (!bytes) break;
+    moved += bytes;
+  }
+  if (ended()) attention_.ask();
+  return moved != 0;
+}
+
+// What lies behind one entry on either side. 0: a translation is missing.
+uint64_t VirtualCopy::move_piece(uint64_t most) {
   const bool linear = request_.kind == CopyKind::Linear;
   // Both are asked before either is used: a translation lasts only until the next question, so windows hold copies.
   const TlbEntry* from = linear ? source_.at(done_, request_.bytes) : nullptr;
   const TlbEntry* to = destination_.at(done_, request_.bytes);
-  if (failure_ || !to || (linear && !from)) return false;
+  if (failure_ || !to || (linear && !from)) return 0;
 
   const Gva to_va = destination_.va(done_);
-  uint64_t bytes = piece(*to, to_va, std::min(chunk, request_.bytes - done_));
+  uint64_t bytes = std::min({most, request_.bytes - done_, to->va + to->bytes - to_va});
   if (linear) {
     const Gva from_va = source_.va(done_);
-    bytes = piece(*from, from_va, bytes);
+    bytes = std::min(bytes, from->va + from->bytes - from_va);
     move_bytes(to->at(to_va), from->at(from_va), bytes);
     apertures_ = static_cast<uint32_t>(from->aperture) << 8;
   } else {
@@ -99,8 +139,7 @@ bool VirtualCopy::step(uint64_t chunk) {
   memory_.stored(*to, to_va, bytes);
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
-  if (ended()) attention_.ask();
-  return true;
+  return bytes;
 }
 
 bool VirtualCopy::drain(Pasid pasid, Gva start, Gva end) {

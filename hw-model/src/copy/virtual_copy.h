@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Copy engine on a process's virtual addresses (tandem_aql.h, struct tandem_copy_packet).
 //
-// Each side has two windows: the translation in use and the one of the page after it, asked for early. Both are kept
-// from tick to tick, so an invalidation that overlaps one makes the copy forget it and ask again; the chunk under way has
-// always been written.
+// Each side has a row of windows: the translation in use and those of the pages after it, asked for early, so that walks and
+// faults of several pages go on at a time. They are kept from tick to tick, so an invalidation that overlaps one makes the
+// copy forget it and ask again; the chunk under way has always been written.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "base/counters.h"
@@ -51,17 +52,25 @@ class VirtualCopy final : public CopyJob {
     Window(VirtualCopy& copy, Access access) : copy_(copy), access_(access) {}
     ~Window() override { copy_.translator_.forget(*this); }
 
-    // Asks for the translation of va, if that is not known or under way already.
+    // Asks for the translation of va, if that is not known or under way. Whatever else it stood for is forgotten: pages turn
+    // out to be larger or smaller than they were taken for.
     State ask(Gva va);
     // True if it held an entry of the range.
     bool drop(Pasid pasid, Gva start, Gva end);
     bool drop();
-    State state() const { return state_; }
+    // First byte after what it stands for; a page, as long as the answer is not there.
+    Gva end() const {
+      return state_ == State::Valid ? entry_.va + entry_.bytes : va_.align_down(TANDEM_PAGE_BYTES) + TANDEM_PAGE_BYTES;
+    }
     const TlbEntry& entry() const { return entry_; }
     void translation_ready() override;
     void translation_failed(QueueError error, Gva va) override;
 
    private:
+    bool stands_for(Gva va) const;
+    // Back to Empty, whatever it was; nobody will tell it anything.
+    void clear();
+
     VirtualCopy& copy_;
     const Access access_;
     State state_ = State::Empty;
@@ -72,21 +81,25 @@ class VirtualCopy final : public CopyJob {
   // The stream of pages of one side.
   class Side {
    public:
-    Side(VirtualCopy& copy, Gva start, Access access)
-        : start_(start), windows_{Window(copy, access), Window(copy, access)} {}
-    // The entry for the byte at offset, or nullptr: it waits or failed. Asks for the next page, too, if it is below end.
+    Side(VirtualCopy& copy, Gva start, Access access);
+    // The entry for the byte at offset, or nullptr: it waits or failed. Asks for the pages after it, too, up to bytes.
     const TlbEntry* at(uint64_t offset, uint64_t bytes);
-    bool drop(Pasid pasid, Gva start, Gva end) { return windows_[0].drop(pasid, start, end) | windows_[1].drop(pasid, start, end); }
-    bool drop() { return windows_[0].drop() | windows_[1].drop(); }
+    bool drop(Pasid pasid, Gva start, Gva end);
+    bool drop();
     Gva va(uint64_t offset) const { return start_ + offset; }
 
    private:
+    static constexpr size_t kWindows = 8;
+
+    Window& window(size_t n) { return *windows_[(present_ + n) % kWindows]; }
+    void leave_what_is_behind(Gva here);
+
     Gva start_;
-    std::array<Window, 2> windows_;
-    uint32_t present_ = 0;
+    std::array<std::unique_ptr<Window>, kWindows> windows_;  // in the order of their addresses, from present_ on
+    size_t present_ = 0;
   };
 
-  uint64_t piece(const TlbEntry& entry, Gva va, uint64_t bytes) const;
+  uint64_t move_piece(uint64_t most);
 
   const VirtualCopyRequest request_;
   Translator& translator_;
