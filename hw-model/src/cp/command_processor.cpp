@@ -37,7 +37,7 @@ CommandProcessor::CommandProcessor(const CommandProcessorConfig& config, const C
       counters_(counters),
       trace_(trace),
       host_(host),
-      dispatcher_(queues_, units, config.time_slice, counters, trace) {}
+      dispatcher_(queues_, units, config.time_slice, trace) {}
 
 // ---- queues ----
 
@@ -67,11 +67,12 @@ tandem_command_error CommandProcessor::destroy_queue(Pasid pasid, QueueId queue)
   return TANDEM_COMMAND_OK;
 }
 
-void CommandProcessor::destroy_queues(Pasid pasid) {
+void CommandProcessor::address_space_gone(Pasid pasid) {
   for (auto at = queues_.begin(); at != queues_.end();) {
     const auto present = at++;
     if (present->second->queue.config().pasid == pasid) remove(present);
   }
+  for (const auto& unit : units_) unit->acquire(pasid);
 }
 
 void CommandProcessor::remove(QueueContexts::iterator at) {

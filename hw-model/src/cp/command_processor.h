@@ -28,7 +28,8 @@ class CommandProcessor final : public WorkgroupListener {
   tandem_command_error create_queue(const QueueConfig& config);
   // When it returns no access of the queue is under way or will come.
   tandem_command_error destroy_queue(Pasid pasid, QueueId queue);
-  void destroy_queues(Pasid pasid);
+  // The same for all queues of the address space; its decoded code goes, too, before another process gets the PASID.
+  void address_space_gone(Pasid pasid);
   bool has_queue(Pasid pasid, QueueId queue) const;
 
   void ring_doorbell(Pasid pasid, uint32_t doorbell, uint64_t write_index);

@@ -118,7 +118,6 @@ void Dispatcher::suspend(QueueContext& victim) {
       if (trace_.on()) trace_move(victim, *workgroup, index, 0);
       victim.suspended.push_back(std::move(workgroup));
       --victim.resident_groups;
-      ++counters_[TANDEM_COUNTER_SUSPENDS];
     }
   }
 }

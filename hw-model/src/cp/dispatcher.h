@@ -18,8 +18,8 @@ using ComputeUnits = std::vector<std::unique_ptr<ComputeUnit>>;
 
 class Dispatcher {
  public:
-  Dispatcher(QueueContexts& queues, const ComputeUnits& units, uint32_t time_slice, Counters& counters, const Trace& trace)
-      : queues_(queues), units_(units), time_slice_(time_slice), counters_(counters), trace_(trace) {}
+  Dispatcher(QueueContexts& queues, const ComputeUnits& units, uint32_t time_slice, const Trace& trace)
+      : queues_(queues), units_(units), time_slice_(time_slice), trace_(trace) {}
 
   // Places what fits. True if it placed something.
   bool place();
@@ -45,7 +45,6 @@ class Dispatcher {
   QueueContexts& queues_;
   const ComputeUnits& units_;
   const uint32_t time_slice_;
-  Counters& counters_;
   const Trace& trace_;
   uint32_t turn_ = 0;             // queue after which the next place() begins
   uint32_t unit_turn_ = 0;

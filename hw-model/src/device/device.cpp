@@ -268,8 +268,13 @@ void Device::write_invalidate_put(uint32_t put) {
 
 void Device::write_fault_get(uint32_t get) {
   faults_.ring().get = get;
-  if (!index_is_sane(faults_.ring(), "FAULT_PUT - FAULT_GET exceeds the buffer")) return;
-  if (running()) faults_.flush();
+  if (index_is_sane(faults_.ring(), "FAULT_PUT - FAULT_GET exceeds the buffer")) write_waiting_faults();
+}
+
+void Device::write_waiting_faults() {
+  if (!running()) return;
+  faults_.flush();
+  faults_.announce();
 }
 
 void Device::write_event_get(uint32_t get) {
@@ -284,7 +289,7 @@ void Device::write_test_control(uint32_t value) {
   invalidation_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_INVALIDATE);
   kernel_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_COMMAND);
   faults_.set_held(test_control_ & TANDEM_TEST_STALL_FAULT);
-  if (running()) faults_.flush();
+  write_waiting_faults();
 }
 
 }  // namespace tandem

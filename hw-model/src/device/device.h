@@ -42,10 +42,10 @@ class Device final : public RegisterOwner, public ErrorSink {
   uint32_t status() const;
   void write_control(uint32_t value);
   void enable();
-  void write_status_page(uint64_t address);
   void write_command_put(uint32_t put);
   void write_invalidate_put(uint32_t put);
   void write_fault_get(uint32_t get);
+  void write_waiting_faults();
   void write_event_get(uint32_t get);
   void write_test_control(uint32_t value);
   bool index_is_sane(const Ring& ring, const char* name);

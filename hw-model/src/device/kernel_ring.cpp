@@ -155,7 +155,7 @@ tandem_command_error KernelRing::bind(const tandem_command& command) {
 tandem_command_error KernelRing::unbind(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
   if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
-  processor_.destroy_queues(pasid);
+  processor_.address_space_gone(pasid);
   mmu_.remove(pasid);
   faults_.address_space_gone(pasid);
   spaces_.unbind(pasid);

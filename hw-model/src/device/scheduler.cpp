@@ -30,6 +30,7 @@ tandem_run_result Device::run(uint64_t budget) {
     // Wavefronts that wait for a walk will go on by themselves; those that wait for faults will not.
     progress |= processor_.share(ran, ran == 0 && !mmu_.busy());
     if (copies_.busy()) progress |= copies_.step();
+    faults_.announce();
     ticks_ += std::max<uint64_t>(ran, 1);
     mmu_.set_time(ticks_);
     if (!running()) return TANDEM_RUN_IDLE;

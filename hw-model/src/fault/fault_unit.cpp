@@ -3,6 +3,7 @@
 #include "fault/fault_unit.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tandem {
 
@@ -79,6 +80,11 @@ void FaultUnit::write_record(Pending& pending) {
   ++ring_.put;
   ++counters_[TANDEM_COUNTER_FAULTS];
   trace_fault(pending, false);
+  unannounced_ = true;
+}
+
+void FaultUnit::announce() {
+  if (!std::exchange(unannounced_, false)) return;
   status_.fault_put(ring_.put);
   interrupts_.raise(TANDEM_VECTOR_FAULT);
 }
@@ -200,6 +206,7 @@ void FaultUnit::reset() {
   retry_limits_.clear();
   retries_.clear();
   last_id_ = 0;
+  unannounced_ = false;
   held_ = false;
 }
 

@@ -2,6 +2,7 @@
 // Step "no translation: fault record into the fault buffer, MSI-X" of the journey (tandem_fault.h).
 //
 //   raise -> pending (one for each page and access) -> record in the buffer, as soon as there is room
+//         -> announce, once for all records of a scheduler step: PUT, MSI-X
 //         -> REPLAY: all waiters of the address space ask again; what still finds nothing is recorded anew
 //         -> CANCEL: the waiters of one queue for one page fail
 #pragma once
@@ -42,6 +43,8 @@ class FaultUnit final : public FaultSink {
 
   // Writes the records that wait, as far as there is room. True if it wrote one.
   bool flush();
+  // Publishes the records written since the last call, and interrupts once for all of them.
+  void announce();
   void set_held(bool held) { held_ = held; }
 
   Ring& ring() { return ring_; }
@@ -110,6 +113,7 @@ class FaultUnit final : public FaultSink {
   std::map<uint32_t, uint32_t> retry_limits_;
   std::map<RetryKey, uint32_t> retries_;
   uint64_t last_id_ = 0;
+  bool unannounced_ = false;    // records were written that PUT on the status page does not count yet
   bool held_ = false;
 };
 
