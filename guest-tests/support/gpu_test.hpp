@@ -16,12 +16,13 @@
 
 #include "../kernels/arguments.h"
 #include "tandem/tandem.hpp"
+#include "time_scale.hpp"
 
 namespace gpu_test {
 
 constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t huge_bytes = 2ull << 20;
-constexpr std::int64_t time_limit_ns = 60'000'000'000;
+inline const std::int64_t time_limit_ns = 60'000'000'000 * time_scale();
 
 template <typename T> ::testing::AssertionResult succeeded(const tandem::Result<T> &result)
 {
@@ -104,7 +105,7 @@ public:
 	std::uint64_t load(unsigned index) const { return __atomic_load_n(at(index), __ATOMIC_SEQ_CST); }
 	void store(unsigned index, std::uint64_t value) const { __atomic_store_n(at(index), value, __ATOMIC_SEQ_CST); }
 
-	/* False after a minute. */
+	/* False when the time is over. */
 	bool wait_at_least(unsigned index, std::uint64_t value) const;
 
 private:

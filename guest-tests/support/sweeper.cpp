@@ -8,6 +8,8 @@
 #include <chrono>
 #include <thread>
 
+#include "time_scale.hpp"
+
 namespace sweeper {
 
 namespace {
@@ -34,7 +36,7 @@ sweep_control *make_control()
 
 bool wait_until(const std::function<bool()> &condition, const std::function<bool()> &give_up, double seconds)
 {
-	auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+	auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds * time_scale());
 
 	for (unsigned round = 0; !condition(); round++) {
 		if (round % 256 == 255 && give_up && give_up())

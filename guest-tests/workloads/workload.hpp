@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tandem/tandem.hpp"
+#include "../support/time_scale.hpp"
 
 namespace workload {
 
@@ -57,7 +58,7 @@ public:
 	/* Prints what this address space has cost since begin, and returns main()'s status. */
 	int report(const char *name, bool right, const std::string &what) const;
 
-	static constexpr std::int64_t time_limit_ns = 120'000'000'000;
+	static inline const std::int64_t time_limit_ns = 120'000'000'000 * time_scale();
 
 private:
 	tandem_ioc_stats before_;

@@ -107,7 +107,7 @@ class Guest:
 
     def wait_ready(self, timeout=None):
         """Wait for init, then make the workloads visible and load the driver."""
-        limit = timeout or (KVM_BOOT_TIMEOUT_S if self.config.accel == "kvm" else BOOT_TIMEOUT_S)
+        limit = timeout or (KVM_BOOT_TIMEOUT_S if self.config.accel == "kvm" else BOOT_TIMEOUT_S) * self._scale()
         deadline = time.monotonic() + limit
         while self.ready is None:
             if time.monotonic() > deadline:
@@ -129,7 +129,10 @@ class Guest:
 
     def insert_module(self, name, parameters=""):
         self.send(wire.insmod(f"/modules/{name}", parameters))
-        self._expect_answer(name, time.monotonic() + BOOT_TIMEOUT_S)
+        self._expect_answer(name, time.monotonic() + BOOT_TIMEOUT_S * self._scale())
+
+    def _scale(self):
+        return machine.time_scale(self.config.kernel)
 
     def _expect_answer(self, what, deadline):
         while time.monotonic() < deadline:
@@ -139,7 +142,7 @@ class Guest:
                     if error:
                         raise FrontendError(f"{what}: {os.strerror(error)} (in the guest)", GUEST_LOST, self.console_tail())
                     return
-        raise self._boot_failure(BOOT_TIMEOUT_S)
+        raise self._boot_failure(BOOT_TIMEOUT_S * self._scale())
 
     def _boot_failure(self, limit):
         if self.config.accel == "kvm":
@@ -236,8 +239,8 @@ class Guest:
 
     def _check_silence(self):
         """A QEMU that has ended shows as the end of the stream, behind everything that it still had to say."""
-        if self.ready is not None and time.monotonic() - self._last_sign_of_life > SILENCE_S:
-            raise GuestDied("hang", f"the guest hangs: no sign of life for {SILENCE_S:.0f} s", GUEST_LOST, self.autopsy())
+        if self.ready is not None and time.monotonic() - self._last_sign_of_life > SILENCE_S * self._scale():
+            raise GuestDied("hang", f"the guest hangs: no sign of life for {SILENCE_S * self._scale():.0f} s", GUEST_LOST, self.autopsy())
 
     # --- what went wrong ---------------------------------------------------------------------------------------------------
 

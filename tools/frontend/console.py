@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 TAIL_LINES = 30
 KEPT_LOG_RECORDS = 400
-REPORT_LINES = 60
+REPORT_LINES = 150  # lockdep tells long stories
 
 _PANIC = re.compile(r"Kernel panic - not syncing: ?(.*)")
 
 _SPLAT_START = re.compile(
     r"WARNING: |BUG: |kernel BUG at |Oops: |general protection fault|INFO: task .* blocked for more than"
     r"|INFO: possible |INFO: rcu|INFO: trying to register non-static key|INFO: inconsistent lock state|possible circular locking"
-    r"|possible recursive locking|suspicious RCU usage|watchdog: BUG|soft lockup|hard LOCKUP|unreferenced object|suspected memory leaks"
+    r"|possible recursive locking|suspicious RCU usage|watchdog: BUG|soft lockup|hard LOCKUP"
     r"|Kernel panic|UBSAN: |KFENCE: |refcount_t: |DEBUG_LOCKS_WARN_ON|Bad page state|Bad rss-counter"
-    r"|nobody cared|VM_BUG_ON|page dumped because")
+    r"|nobody cared|VM_BUG_ON|page dumped because|pagealloc: ")
 
 _TIME_STAMP = re.compile(r"^\[ *\d+\.\d+\](\[[^\]]*\])? ")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")

@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from . import gpu_options, workloads
+from . import gpu_options, leaks, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, Program, exit_status
 from .host_tests import HostProgram
@@ -88,6 +88,16 @@ class GuestSession:
             self._guest.close()
             self._guest = None
 
+    def check_leaks(self, reporter):
+        """At the end of the session: has the driver freed what it had? The guest is of no use for tests afterwards."""
+        if self._guest is None or not self._config.gpu_present:
+            return
+        reporter.begin_group()
+        result = leaks.check(self._guest)
+        if result is not None:
+            reporter.add(result)
+            reporter.end_group(result.group)
+
     def close(self):
         if self._guest is not None:
             self._guest.power_off()
@@ -100,6 +110,7 @@ class GuestRecorder(Recorder):
     def __init__(self, reporter, group):
         super().__init__(reporter, group)
         self.kernel_log = None
+        self.complained = False
         self._last = None
 
     def on_start(self, name):
@@ -118,6 +129,7 @@ class GuestRecorder(Recorder):
 
     def take_complaint(self):
         splats = self.kernel_log.take_splats()
+        self.complained |= bool(splats)
         return "\n".join(line for splat in splats for line in (SPLAT_NOTE, *splat.lines))
 
     def _blame_last(self, complaint):
@@ -155,7 +167,7 @@ class GuestProgram:
             guest = self._guest(recorder)
         except FrontendError as failure:
             return "\n".join([f"no guest to run in: {failure.message}", *failure.details])
-        recorder.kernel_log = guest.kernel_log
+        recorder.kernel_log, recorder.complained = guest.kernel_log, False
         return self._run(guest, names, recorder, limit)
 
     def _guest(self, recorder):
@@ -198,6 +210,8 @@ class GuestProgram:
             stream.abandon(reason)
             reason = "\n".join([reason, *stream.trailing_output()[-40:]])
         recorder.on_program_end()
+        if recorder.complained:  # lockdep speaks once in a boot, and who knows what else is broken now
+            self._session.discard()
         return reason
 
 

@@ -19,6 +19,9 @@ KERNEL_ARGUMENTS = (
     "8250.nr_uarts=1", "printk.devkmsg=on",
 )
 
+# Time that things may take, in multiples of what the default kernel gets. Its checks make the debug kernel that much slower.
+TIME_SCALES = {"debug": 5}
+
 
 @dataclass
 class MachineConfig:
@@ -32,6 +35,10 @@ class MachineConfig:
     kernel: str = "default"
     kernel_arguments: list = field(default_factory=list)
     qemu_arguments: list = field(default_factory=list)
+
+
+def time_scale(kernel):
+    return TIME_SCALES.get(kernel, 1)
 
 
 def escape(value):

@@ -11,7 +11,7 @@ import sys
 from . import gpu_options, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, InputPump, Program, StandardStreams, exit_status
-from .machine import MachineConfig
+from .machine import MachineConfig, time_scale
 from .status import GUEST_LOST, SIGNAL_BASE, FrontendError, UsageError
 from .wire import ENDING_NOT_STARTED
 
@@ -55,6 +55,8 @@ def guest_variables(args):
         "PATH": "/tandem/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/guest-bin",
         "HOME": "/tmp", "TMPDIR": "/tmp", "TANDEM_KERNEL_PATH": "/tandem/kernels",
     }
+    if time_scale(args.kernel) != 1:
+        variables["TANDEM_TIME_SCALE"] = str(time_scale(args.kernel))
     for key, value in os.environ.items():
         if key.startswith("TANDEM_") or key in PASSED_VARIABLES:
             variables.setdefault(key, value)

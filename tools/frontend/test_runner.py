@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from . import guest_tests, host_tests, junit
+from .machine import time_scale
 from .recorder import Recorder, run_to_the_end
 from .results import FAILED, Reporter, TestResult
 from .run import Interrupted, ensure, guest_variables, machine_config
@@ -43,14 +44,16 @@ def run_host(programs, plan, reporter, limit):
             run_to_the_end(program, names, Recorder(reporter, program.group), limit)
 
 
-def run_guest(sessions, plan, reporter, limit):
+def run_guest(sessions, plan, reporter, limit, scale=1):
+    """`limit` is the user's; the tests' own are meant for the default kernel, and grow by `scale` for a slower one."""
     for session, programs in sessions:
         try:
             for program, own_limit in programs:
                 names = plan.names(program)
                 if names:
                     recorder = guest_tests.GuestRecorder(reporter, program.group)
-                    run_to_the_end(program, names, recorder, limit or own_limit or TEST_TIMEOUT_S)
+                    run_to_the_end(program, names, recorder, limit or (own_limit or TEST_TIMEOUT_S) * scale)
+            session.check_leaks(reporter)
         finally:
             session.close()
 
@@ -109,7 +112,7 @@ def test_command(args):
             return print_tests([*host, *(program for _session, programs in sessions for program, _limit in programs)], plan)
         try:
             run_host(host, plan, reporter, args.test_timeout or TEST_TIMEOUT_S)
-            run_guest(sessions, plan, reporter, args.test_timeout)
+            run_guest(sessions, plan, reporter, args.test_timeout, time_scale(base.kernel))
         except Interrupted:
             finish(reporter, args)  # what is known so far
             raise

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from frontend import wire  # noqa: E402
+from frontend import leaks, wire  # noqa: E402
 
 MODE = os.environ.get("FAKE_QEMU", "normal")
 COMMAND_LINE = " ".join(sys.argv)
@@ -108,6 +108,8 @@ class FakeGuest:
         words = list(words)
         if any(word.startswith("--gtest_") for word in words):
             return self.run_gtest(words)
+        if any("kmemleak" in word for word in words):
+            return self.answer_leak_check()
         while words:
             action = words.pop(0)
             if action == "print":
@@ -154,6 +156,15 @@ class FakeGuest:
                 return
             self.send(wire.FRAME_OUTPUT, payload)
             self.send(wire.FRAME_INPUT_TAKEN, struct.pack("<i", len(payload)))
+
+    def answer_leak_check(self):
+        """The default kernel has no kmemleak; a debug kernel prints its records."""
+        if MODE == "splat-at-unload":
+            self.log("BUG: KASAN: use-after-free in tandem_remove")
+        elif MODE != "kmemleak":
+            return wire.ENDING_EXITED, leaks.NO_KMEMLEAK
+        self.send(wire.FRAME_OUTPUT, os.environ.get("FAKE_QEMU_LEAKS", "").encode())
+        return wire.ENDING_EXITED, 0
 
     def run_gtest(self, words):
         """Runs the tests of the filter; a test's name says what it does: Passes, Fails, Warns, Panics, Stalls."""

@@ -21,13 +21,14 @@ SPLATS = (
     "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [vecadd:61]",
     "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
     "refcount_t: underflow; use-after-free.",
-    "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "pagealloc: memory corruption",
     "UBSAN: array-index-out-of-bounds in x.c:3:4",
 )
 HARMLESS = (
     "tandem 0000:01:00.0: GPU with 4 compute units", "Freeing unused kernel image (initmem) memory: 1068K",
     "PCI: Using configuration type 1 for base access", "clocksource: Watchdog remote CPU 1 read timed out",
     "vecadd (61): drop_caches: 3", "Run /init as init process", "Out of memory: Killed process 61 (vecadd)",
+    "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",  # leaks.py reads whose they are
     "x86/cpu: User Mode Instruction Prevention (UMIP) activated", "debug: unmapping init [mem 0x1-0x2]",
 )
 

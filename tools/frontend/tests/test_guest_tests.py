@@ -5,13 +5,29 @@ import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from unittest import mock
 
 import fakes
-from frontend import guest_tests, junit
+from frontend import guest_tests, junit, leaks
 from frontend.machine import MachineConfig
 from frontend.results import Reporter
 from frontend.status import UsageError
 from frontend.test_runner import Plan, run_guest
+
+KMEMLEAK = """\
+unreferenced object 0xffff888003a4f000 (size 192):
+  comm "swapper/0", pid 1, jiffies 4294667304
+  backtrace (crc 5a1c6c1f):
+    kmem_cache_alloc_noprof+0x2f1/0x390
+    acpi_init+0x4a/0x1d0
+unreferenced object 0xffff888003a5f000 (size 64):
+  comm "reset_test", pid 77, jiffies 4294667999
+  hex dump (first 16 bytes):
+    00 00 00 00 ff ff ff ff 00 00 00 00 00 00 00 00  ................
+  backtrace (crc 0):
+    __kmalloc_cache_noprof+0x2f1/0x390
+    FUNCTION
+"""
 
 
 class GuestTestsTest(unittest.TestCase):
@@ -50,6 +66,37 @@ class GuestTestsTest(unittest.TestCase):
         results = self.run_suites()
         self.assertEqual(self.statuses(results), {"One.Passes": "passed", "One.Warns": "failed", "One.PassesToo": "passed"})
         self.assertIn("WARNING: possible trouble", results["One.Warns"].message)
+
+    def test_a_kernel_that_complained_runs_no_other_program(self):
+        for name, test in (("a_test", "Warns"), ("b_test", "Passes")):
+            fakes.add_test_binary(self.stage, name, {name[0].upper(): [test]})
+        with mock.patch.object(guest_tests.Guest, "start", autospec=True, side_effect=guest_tests.Guest.start) as starts:
+            results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"A.Warns": "failed", "B.Passes": "passed"})
+        self.assertEqual(starts.call_count, 2)
+
+    def leak_result(self, mode, text=""):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"]})
+        with fakes.behave(mode, FAKE_QEMU_LEAKS=text):
+            return self.run_suites().get(leaks.NAME)
+
+    def test_memory_that_the_driver_leaks_is_a_failure(self):
+        result = self.leak_result("kmemleak", KMEMLEAK.replace("FUNCTION", "tandem_as_create+0x1f/0x2a0 [tandem]"))
+        self.assertEqual(result.status, "failed")
+        self.assertIn("tandem_as_create", result.message)
+        self.assertNotIn("acpi_init", result.message)
+
+    def test_memory_that_an_unloaded_driver_leaves_behind_is_a_failure(self):
+        self.assertEqual(self.leak_result("kmemleak", KMEMLEAK.replace("FUNCTION", "0xffffffffa0012345")).status, "failed")
+
+    def test_what_others_leak_is_not_the_drivers_fault(self):
+        self.assertEqual(self.leak_result("kmemleak", KMEMLEAK.replace("FUNCTION", "do_syscall_64+0x66/0x1c0")).status, "passed")
+
+    def test_a_complaint_while_the_driver_is_unloaded_is_a_failure(self):
+        self.assertIn("KASAN", self.leak_result("splat-at-unload").message)
+
+    def test_a_kernel_without_kmemleak_has_no_such_test(self):
+        self.assertIsNone(self.leak_result("normal"))
 
     def test_a_complaint_at_boot_is_a_failure_of_its_own(self):
         fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes"]})
