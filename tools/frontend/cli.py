@@ -25,6 +25,7 @@ examples:
   ./tandem run --gpu help              the GPU's properties
   ./tandem run ./my-program arg        run a program of this machine in the guest
   ./tandem shell                       look around in the guest
+  ./tandem bench                       how fast it is
 
 What is missing (QEMU, the guest's kernel, the driver) is built on first use; './tandem setup' does that beforehand.
 './tandem COMMAND --help' explains each command.
@@ -71,6 +72,18 @@ examples:
   ./tandem test --list
 """
 
+BENCH_EPILOG = """\
+NAME is a figure, the beginning of some up to a dot (fault, tlb.hit), or a glob. What is compared takes turns with what it is
+compared with; each figure is the median of all rounds; the ratio is this project divided by the baseline. A target that is
+missed is shown and changes nothing about the exit status. docs/benchmarks.md explains each figure. Measure on a quiet machine.
+
+examples:
+  ./tandem bench
+  ./tandem bench compute.hash --rounds 7
+  ./tandem bench --json figures.json
+  ./tandem bench fault --gpu compute-units=8
+"""
+
 TRACE_EPILOG = """\
 A trace is made by './tandem run --trace FILE ...' or './tandem run demo'.
 
@@ -90,6 +103,12 @@ def memory_size(text):
 def cpu_count(text):
     if not text.isdigit() or not 1 <= int(text) <= 16:
         raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 16")
+    return int(text)
+
+
+def round_count(text):
+    if not text.isdigit() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 100")
     return int(text)
 
 
@@ -168,6 +187,16 @@ def _add_test(subparsers):
     add_machine_options(parser)
 
 
+def _add_bench(subparsers):
+    parser = _subparser(subparsers, "bench", "measure speed, against what one would compare it with", BENCH_EPILOG,
+                        "bench:bench_command")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="which figures (default: all)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as a list of objects")
+    parser.add_argument("--rounds", type=round_count, default=3, metavar="N", help="rounds of samples (default %(default)s)")
+    parser.add_argument("--list", action="store_true", dest="list_only", help="show the names, measure nothing")
+    add_machine_options(parser)
+
+
 def _add_trace(subparsers):
     parser = _subparser(subparsers, "trace", "read a trace file", TRACE_EPILOG, "cli:trace_command")
     parser.add_argument("view", choices=("show", "summary"), help="every event, or counts and latencies by cause")
@@ -182,7 +211,7 @@ def build_parser():
     parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=True)
-    for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_trace):
+    for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
         add(subparsers)
     return parser
 

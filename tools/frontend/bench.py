@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""./tandem bench: how fast it is, against what a user would compare it with, on the same work in the same run.
+
+A measurement gives one or more figures. Those that are compared take their samples in turn with the baseline's, round by
+round, so that both meet the same load of this machine. docs/benchmarks.md says what each figure means.
+"""
+import fnmatch
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from . import workloads
+from .bench_figures import SampleSet, compare, measured, table, write_json
+from .bench_programs import GuestBench, HostPrograms
+from .run import BASE_KINDS, ensure, guest_variables, machine_config
+from .status import FrontendError, UsageError
+
+
+class Bench:
+    """What measurements share: the guests, booted when the first needs them, and the host's programs."""
+
+    def __init__(self, config, artifacts, variables, rounds, stack):
+        self.config, self.artifacts, self.variables, self.rounds = config, artifacts, variables, rounds
+        self.host = HostPrograms(artifacts)
+        self._stack = stack
+        self._guests = {}
+
+    def new_guest(self, **changes):
+        return GuestBench(replace(self.config, **changes), self.artifacts, self.variables)
+
+    def guest(self):
+        return self._kept_guest("plain")
+
+    def traced_guest(self):
+        directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-bench-"))
+        return self._kept_guest("traced", trace=os.path.join(directory, "trace"))
+
+    def _kept_guest(self, key, **changes):
+        if key not in self._guests:
+            self._guests[key] = self._stack.enter_context(self.new_guest(**changes))
+        return self._guests[key]
+
+    def in_rounds(self, *takers):
+        """Each taker returns {name: samples}; all take turns. Returns the merged samples."""
+        merged = SampleSet()
+        for _round in range(self.rounds):
+            for taker in takers:
+                for name, samples in taker().items():
+                    merged.setdefault(name, []).extend(samples)
+        return merged
+
+    def in_guest(self, benchmark):
+        return self.in_rounds(lambda: self.guest().samples(benchmark))
+
+
+# --- the measurements ----------------------------------------------------------------------------------------------------
+
+HASH_BASELINES = {"tcg_user": "riscv64", "native": "native", "native_vector": "native-vector"}
+
+
+def measure_hash(bench):
+    checksums = {}
+
+    def on_gpu():
+        samples = bench.guest().samples("hash")
+        checksums["gpu"] = samples["checksum"]
+        return {"gpu": samples["hash"]}
+
+    def on_host(name):
+        checksums[name], rates = bench.host.hash(HASH_BASELINES[name])
+        return {name: rates}
+
+    samples = bench.in_rounds(on_gpu, *(lambda name=name: on_host(name) for name in HASH_BASELINES))
+    if len(set(checksums.values())) != 1:
+        raise FrontendError(f"the hash kernel gave different results: {checksums}")
+    targets = {"tcg_user": 0.4}
+    return [compare(f"compute.hash.vs_{name}", "elements/s", samples["gpu"], samples[name], at_least=targets.get(name))
+            for name in HASH_BASELINES]
+
+
+def measure_copy(bench):
+    samples = bench.in_rounds(lambda: bench.guest().samples("copy"), lambda: {"memcpy": bench.host.memcpy()})
+    return [compare("copy.sysmem.vs_memcpy", "bytes/s", samples["copy"], samples["memcpy"], at_least=0.3)]
+
+
+def measure_faults(bench):
+    samples = bench.in_guest("faults")
+    return [compare("fault.gpu.vs_cpu_minor", "faults/s", samples["gpu"], samples["cpu"], at_least=0.2),
+            measured("fault.gpu.in_a_batch", "faults", samples["batch"])]
+
+
+def measure_fault_latency(bench):
+    samples = bench.in_guest("fault-latency")
+    return [compare("fault.dispatch.with_one_fault", "ns", samples["with-fault"], samples["without"])]
+
+
+def measure_munmap(bench):
+    samples = bench.in_guest("munmap")
+    return [compare("invalidate.munmap_2m.vs_unmirrored", "ns", samples["small-mirrored"], samples["small-unmirrored"], at_most=3),
+            compare("invalidate.munmap_2m_huge.vs_unmirrored", "ns", samples["huge-mirrored"], samples["huge-unmirrored"])]
+
+
+def measure_pages(bench):
+    samples = bench.guest().samples("pages")  # has rounds of its own, after a long preparation
+    return [compare("invalidate.page.growth_1k_to_1m_pages", "ns", samples["of-1m"], samples["of-1k"], at_most=2)]
+
+
+def measure_mmu(bench):
+    samples = bench.host.mmu(max(5, bench.rounds))
+    few, many = samples["tlb_hit/64"], samples["tlb_hit/4096"]
+    return [compare("tlb.hit.growth_64_to_4096_entries", "ns", many, few, at_most=1.5),
+            measured("tlb.hit", "ns", few),
+            measured("tlb.walk", "ns", samples["walk"]),
+            measured("tlb.invalidate_page", "ns", samples["invalidate_page/4096"])]
+
+
+def measure_boot(bench):
+    ready, whole = [], []
+    for _round in range(bench.rounds):
+        began = time.monotonic()
+        with bench.new_guest() as guest:
+            ready.append(guest.ready_s)
+            guest.run(f"{workloads.GUEST_STAGE}/bin/vecadd")
+        whole.append(time.monotonic() - began)
+    return [measured("boot.ready", "s", ready), measured("boot.vecadd", "s", whole)]
+
+
+def measure_trace(bench):
+    """Rates with a trace being written, against those without, in two guests that take turns."""
+    def rates(guest, suffix):
+        return {f"hash-{suffix}": guest.samples("hash")["hash"], f"fault-{suffix}": guest.samples("faults")["gpu"]}
+
+    traced = bench.traced_guest()
+    samples = bench.in_rounds(lambda: rates(bench.guest(), "off"), lambda: rates(traced, "on"))
+    return [compare("trace.hash.on_vs_off", "elements/s", samples["hash-on"], samples["hash-off"]),
+            compare("trace.fault.on_vs_off", "faults/s", samples["fault-on"], samples["fault-off"])]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Figures that are taken together."""
+    take: callable
+    names: tuple
+
+
+MEASUREMENTS = (
+    Measurement(measure_hash, ("compute.hash.vs_tcg_user", "compute.hash.vs_native", "compute.hash.vs_native_vector")),
+    Measurement(measure_munmap, ("invalidate.munmap_2m.vs_unmirrored", "invalidate.munmap_2m_huge.vs_unmirrored")),
+    Measurement(measure_faults, ("fault.gpu.vs_cpu_minor", "fault.gpu.in_a_batch")),
+    Measurement(measure_fault_latency, ("fault.dispatch.with_one_fault",)),
+    Measurement(measure_copy, ("copy.sysmem.vs_memcpy",)),
+    Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.invalidate_page")),
+    Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),
+    Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
+    Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
+)
+
+
+# --- the command ---------------------------------------------------------------------------------------------------------
+
+def all_names():
+    return [name for measurement in MEASUREMENTS for name in measurement.names]
+
+
+def chosen_names(pattern):
+    """NAME is a figure's name, the beginning of some up to a dot, or a glob."""
+    if pattern is None:
+        return all_names()
+    chosen = [name for name in all_names()
+              if name == pattern or name.startswith(f"{pattern}.") or fnmatch.fnmatchcase(name, pattern)]
+    if not chosen:
+        raise UsageError(f"there is no benchmark '{pattern}'", ["they are:", *(f"  {name}" for name in all_names())])
+    return chosen
+
+
+def take(bench, names, say):
+    figures = []
+    for measurement in MEASUREMENTS:
+        wanted = [name for name in measurement.names if name in names]
+        if wanted:
+            say(f"measuring {wanted[0]}" + (" and what belongs to it" if len(wanted) > 1 else ""))
+            figures += [figure for figure in measurement.take(bench) if figure.name in names]
+    return figures
+
+
+def _say(text):
+    print(f"tandem: {text}", file=sys.stderr, flush=True)
+
+
+def bench_command(args):
+    if args.trace:
+        raise UsageError("bench has no --trace: the cost of tracing is a figure of its own, trace.hash.on_vs_off")
+    names = chosen_names(args.name)
+    if args.list_only:
+        print("\n".join(names))
+        return 0
+    config, variables = machine_config(args), guest_variables(args)
+    artifacts = ensure(args, *BASE_KINDS)
+    with ExitStack() as stack:
+        figures = take(Bench(config, artifacts, variables, args.rounds, stack), names, _say)
+    print("\n".join(table(figures)))
+    if args.json:
+        write_json(args.json, figures)
+    return 0
