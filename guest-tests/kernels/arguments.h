@@ -47,6 +47,122 @@ struct matmul_arguments {
 	uint32_t n; /* rows and columns, a multiple of MATMUL_TILE */
 };
 
+/* A node of a directed graph, one object each: the CPU makes nodes and their lists with new, the GPU follows them. */
+struct graph_node {
+	struct graph_node **targets;
+	struct graph_node **sources;
+	uint64_t target_count;
+	uint64_t source_count;
+	uint64_t depth; /* GRAPH_UNSEEN, or hops from where the search began; an atomic */
+	double rank[2]; /* of the even and the odd rounds */
+};
+
+#define GRAPH_UNSEEN (~0ull)
+
+struct bfs_arguments {
+	struct graph_node **frontier; /* found in the round before */
+	uint64_t count;
+	struct graph_node **next; /* has room for every node */
+	uint64_t *next_count;
+	uint64_t depth; /* of what is found now */
+};
+
+struct pagerank_arguments {
+	struct graph_node **nodes;
+	uint64_t count;
+	uint64_t from; /* which rank is read; the other is written */
+	double base;
+	double damping;
+};
+
+#define SCAN_BLOCK 256 /* elements and work items of a workgroup */
+
+struct scan_arguments {
+	uint64_t *data;   /* becomes the sums of what stands before, within the block */
+	uint64_t *totals; /* of each block */
+	uint64_t count;
+};
+
+#define SORT_TILE 512 /* keys of a workgroup, two for each work item */
+
+struct sort_arguments {
+	uint64_t *keys;
+	uint64_t block;    /* sorted stretches are to become this long, alternating up and down; a power of 2 */
+	uint64_t distance; /* between the keys that are compared */
+};
+
+struct numbers_arguments {
+	const double *x;
+	double *doubles;
+	float *floats;
+	uint64_t count;
+};
+
+/* A bounded queue for many producers and consumers on both sides; see kernels/exchange.c. */
+#define EXCHANGE_CELLS 64
+
+struct exchange_cell {
+	uint64_t turn;
+	uint64_t value;
+};
+
+struct exchange_queue {
+	uint64_t put __attribute__((aligned(64)));
+	uint64_t get __attribute__((aligned(64)));
+	struct exchange_cell cells[EXCHANGE_CELLS] __attribute__((aligned(64)));
+};
+
+struct exchange_arguments {
+	struct exchange_queue *requests; /* CPU to GPU */
+	struct exchange_queue *answers;  /* GPU to CPU */
+	uint64_t *stop;
+};
+
+/* A hash table with open addressing; key 0 is a free slot. */
+struct table_slot {
+	uint64_t key;
+	uint64_t sum;
+};
+
+struct table_arguments {
+	struct table_slot *slots;
+	uint64_t mask; /* slots - 1 */
+	const uint64_t *keys;
+	uint64_t count;
+	uint64_t *started;
+	uint64_t *full; /* counts keys that found no slot */
+};
+
+/* An expression whose nodes the CPU made with new. Its functions are GPU code, called through pointers in the CPU's objects. */
+struct expression {
+	uint64_t (*apply)(const struct expression *self, uint64_t x);
+	const struct expression *left;
+	const struct expression *right;
+	uint64_t constant;
+};
+
+struct expression_arguments {
+	const struct expression *root;
+	uint64_t *results; /* of the expression at x = number of the work item */
+	uint64_t count;
+};
+
+struct lock_arguments {
+	uint64_t *lock;
+	uint64_t *guarded; /* LOCK_WORDS plain words, which the lock keeps equal */
+	uint64_t *torn;    /* times that they were not */
+	uint64_t rounds;
+	uint64_t *started;
+};
+
+enum { LOCK_WORDS = 4 };
+
+struct mix_arguments {
+	uint64_t *words;
+	uint64_t count;
+	uint64_t rounds;
+};
+
 struct store_arguments {
 	uint64_t *target;
 	uint64_t value;
