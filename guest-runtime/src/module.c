@@ -341,6 +341,9 @@ int tandem_module_load(struct tandem_device *device, const char *path, struct ta
 	return status;
 }
 
+/* Where the guest has the kernels that come with Tandem. Looked at last: a program's own file of the same name wins. */
+#define INSTALLED_KERNELS "/tandem/kernels"
+
 static bool exists(const char *directory, size_t length, const char *between, const char *name, char *path)
 {
 	int written = snprintf(path, PATH_MAX, "%.*s%s/%s", (int)length, directory, between, name);
@@ -380,8 +383,10 @@ int tandem_module_find(struct tandem_device *device, const char *name, struct ta
 
 	if (strchr(name, '/'))
 		return tandem_module_load(device, name, module);
-	if (find_in_path(getenv("TANDEM_KERNEL_PATH"), name, path) || find_beside_executable(name, path))
+	if (find_in_path(getenv("TANDEM_KERNEL_PATH"), name, path) || find_beside_executable(name, path) ||
+	    find_in_path(INSTALLED_KERNELS, name, path))
 		return tandem_module_load(device, path, module);
-	return tandem_fail(TANDEM_ERROR_NOT_FOUND, "%s: not in TANDEM_KERNEL_PATH (\"%s\"), beside the executable or in ../kernels "
-			   "from there", name, getenv("TANDEM_KERNEL_PATH") ? getenv("TANDEM_KERNEL_PATH") : "");
+	return tandem_fail(TANDEM_ERROR_NOT_FOUND, "%s: not in TANDEM_KERNEL_PATH (\"%s\"), beside the executable, in ../kernels "
+			   "from there or in " INSTALLED_KERNELS, name,
+			   getenv("TANDEM_KERNEL_PATH") ? getenv("TANDEM_KERNEL_PATH") : "");
 }

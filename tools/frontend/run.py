@@ -53,7 +53,7 @@ def guest_variables(args):
     """The environment of programs in the guest: little of the host's, so that runs are alike on every machine."""
     variables = {
         "PATH": "/tandem/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/guest-bin",
-        "HOME": "/tmp", "TMPDIR": "/tmp", "TANDEM_KERNEL_PATH": "/tandem/kernels",
+        "HOME": "/tmp", "TMPDIR": "/tmp",
     }
     if time_scale(args.kernel) != 1:
         variables["TANDEM_TIME_SCALE"] = str(time_scale(args.kernel))

@@ -98,7 +98,8 @@ int tandem_module_load_memory(struct tandem_device *device, const void *image, s
 
 /*
  * Finds the file `name` (say "vecadd.elf"): as it stands if it contains a slash, else in each directory of TANDEM_KERNEL_PATH
- * (separated by colons), else beside the executable, else in ../kernels from there. Then as tandem_module_load().
+ * (separated by colons), else beside the executable, else in ../kernels from there, else among those that come with Tandem. Then as
+ * tandem_module_load().
  */
 int tandem_module_find(struct tandem_device *device, const char *name, struct tandem_module **module);
 

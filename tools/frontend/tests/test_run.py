@@ -97,7 +97,7 @@ class RunTest(unittest.TestCase):
         with fakes.behave("normal", TANDEM_SEED="77", SECRET="hidden"):
             self.tandem("run", "--env", "COLOUR=blue", "vecadd", *"env TANDEM_SEED env COLOUR env SECRET".split(),
                         *"env TANDEM_KERNEL_PATH env TANDEM_TRANSLATION".split())
-        self.assertEqual(self.out, b"77blue(unset)/tandem/kernelsmirror")
+        self.assertEqual(self.out, b"77blue(unset)(unset)mirror")
 
     def test_unknown_gpu_property_is_named_with_its_neighbours(self):
         error = "-device tandem-gpu,bus=gpuport,l1-set=3: Property 'tandem-gpu.l1-set' not found"
