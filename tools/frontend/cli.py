@@ -91,6 +91,7 @@ examples:
   ./tandem trace show demo.trace
   ./tandem trace show --help           the filters
   ./tandem trace summary demo.trace
+  ./tandem trace export demo.trace demo.json    a timeline for ui.perfetto.dev
 """
 
 
@@ -199,7 +200,8 @@ def _add_bench(subparsers):
 
 def _add_trace(subparsers):
     parser = _subparser(subparsers, "trace", "read a trace file", TRACE_EPILOG, "cli:trace_command")
-    parser.add_argument("view", choices=("show", "summary"), help="every event, or counts and latencies by cause")
+    parser.add_argument("view", choices=("show", "summary", "export"),
+                        help="every event, counts and latencies by cause, or a timeline for Perfetto")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="FILE", help="the trace, and options of the view")
 
 
@@ -218,7 +220,7 @@ def build_parser():
 
 def trace_command(args):
     import trace_reader
-    view = trace_reader.show_main if args.view == "show" else trace_reader.summary_main
+    view = {"show": trace_reader.show_main, "summary": trace_reader.summary_main, "export": trace_reader.export_main}[args.view]
     return view(args.arguments)
 
 
