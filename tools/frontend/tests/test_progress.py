@@ -64,6 +64,10 @@ class Commands(ProgressCase):
         child = self.wait_for_pid(self.root / "pid")
         process.send_signal(signal.SIGINT)
         process.wait(10)
+        # Its signal is on the way when the front end ends; by itself it would live for a minute.
+        deadline = time.monotonic() + 10
+        while running(child) and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.assertFalse(running(child))
 
     def wait_for_pid(self, path):
