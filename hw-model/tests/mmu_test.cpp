@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// TLB, page walks and MMU by themselves.
+// Page walks and the MMU by themselves.
 #include "mmu/mmu.h"
 
-#include <random>
+#include <utility>
 
 #include "support/page_table_builder.h"
 
@@ -10,71 +10,6 @@
 
 namespace tandem::test {
 namespace {
-
-TlbEntry entry_of(uint32_t pasid, uint64_t va, uint64_t bytes, bool write = true) {
-  TlbEntry entry;
-  entry.pasid = Pasid{{pasid}};
-  entry.va = gva(va);
-  entry.bytes = bytes;
-  entry.write = entry.atomic = write;
-  return entry;
-}
-
-TEST(Tlb, FindsEntriesOfEverySize) {
-  Tlb tlb(16, 4);
-  tlb.insert(entry_of(1, 0x1000, 4096));
-  tlb.insert(entry_of(1, 0x20000, 1 << 16));
-  tlb.insert(entry_of(1, 0x400000, 2 << 20));
-  tlb.insert(entry_of(1, 1ULL << 30, 1 << 30));
-  for (const uint64_t va : {0x1fffULL, 0x2ffffULL, 0x5fffffULL, (2ULL << 30) - 1})
-    EXPECT_TRUE(tlb.lookup(Pasid{{1}}, gva(va), Access::Write)) << va;
-  EXPECT_FALSE(tlb.lookup(Pasid{{1}}, gva(0x2000), Access::Read));
-  EXPECT_FALSE(tlb.lookup(Pasid{{2}}, gva(0x1000), Access::Read));
-  EXPECT_EQ(tlb.valid_entries(), 4u);
-}
-
-TEST(Tlb, EvictsTheLeastRecentlyUsed) {
-  Tlb tlb(1, 2);
-  tlb.insert(entry_of(1, 0x1000, 4096));
-  tlb.insert(entry_of(1, 0x2000, 4096));
-  tlb.lookup(Pasid{{1}}, gva(0x1000), Access::Read);
-  EXPECT_TRUE(tlb.insert(entry_of(1, 0x3000, 4096)).evicted);
-  EXPECT_TRUE(tlb.lookup(Pasid{{1}}, gva(0x1000), Access::Read));
-  EXPECT_FALSE(tlb.lookup(Pasid{{1}}, gva(0x2000), Access::Read));
-}
-
-TEST(Tlb, AnUpgradeReplacesTheEntry) {
-  Tlb tlb(4, 4);
-  tlb.insert(entry_of(1, 0x1000, 4096, false));
-  EXPECT_FALSE(tlb.lookup(Pasid{{1}}, gva(0x1000), Access::Write));
-  EXPECT_FALSE(tlb.insert(entry_of(1, 0x1000, 4096, true)).evicted);
-  EXPECT_TRUE(tlb.lookup(Pasid{{1}}, gva(0x1000), Access::Write));
-  EXPECT_EQ(tlb.valid_entries(), 1u);
-}
-
-// Against a list of entries that is searched from end to end.
-TEST(Tlb, KillsExactlyWhatOverlaps) {
-  std::mt19937_64 random(7);
-  for (int round = 0; round < 200; ++round) {
-    Tlb tlb(64, 8);
-    const uint64_t sizes[] = {4096, 1 << 16, 2 << 20, 1 << 30};
-    for (int n = 0; n < 100; ++n) {
-      const uint64_t bytes = sizes[random() % 4];
-      tlb.insert(entry_of(1 + random() % 3, random() % (8ULL << 30) / bytes * bytes, bytes));
-    }
-    std::vector<TlbEntry> before;
-    tlb.for_each([&](const TlbEntry& entry) { before.push_back(entry); });
-    const uint64_t start = random() % (8ULL << 30) & ~4095ULL;
-    const uint64_t end = start + 4096 * (1 + random() % (round % 2 ? 4 : 1 << 20));
-    const auto overlaps = [&](const TlbEntry& entry) {
-      return entry.pasid.value == 2 && entry.va.value < end && start < entry.va.value + entry.bytes;
-    };
-    const auto expected = static_cast<uint32_t>(std::count_if(before.begin(), before.end(), overlaps));
-    EXPECT_EQ(tlb.kill(Pasid{{2}}, gva(start), gva(end)), expected);
-    EXPECT_EQ(tlb.valid_entries(), before.size() - expected);
-    tlb.for_each([&](const TlbEntry& entry) { EXPECT_FALSE(overlaps(entry)); });
-  }
-}
 
 struct Waiter final : TranslationWaiter {
   void translation_ready() override { ++ready; }

@@ -15,7 +15,7 @@ tandem_model_config default_config() {
   config.lds_bytes = 64 << 10;
   config.address_spaces = 256;
   config.max_queues = 256;
-  config.l1_sets = 16;
+  config.l1_sets = 32;  // a working set of 64 pages, and code, stacks and arguments on top of it
   config.l1_ways = 4;
   config.l2_sets = 256;
   config.l2_ways = 8;

@@ -70,12 +70,11 @@ TranslationResult Mmu::start(const TranslationRequest& request, TranslationWaite
   if (config_.l2_latency == 0 && config_.walk_latency == 0) return walk_at_once(miss, waiter);
 
   miss.waiters.push_back({request, &waiter});
-  misses_.push_back(std::move(miss));
-  by_page_[key_of(request)] = std::prev(misses_.end());
-  Miss& kept = misses_.back();
-  kept.due = now_ + config_.l2_latency;
+  miss.due = now_ + config_.l2_latency;
+  looking_.push_back(std::move(miss));
+  by_page_[key_of(request)] = std::prev(looking_.end());
   if (config_.l2_latency == 0) {
-    kept.stage = Miss::Stage::WaitingForWalker;
+    wait_for_walker(std::prev(looking_.end()));
     start_waiting_walks();
   }
   return {TranslationResult::Kind::Wait};
@@ -99,8 +98,8 @@ TranslationResult Mmu::walk_at_once(Miss& miss, TranslationWaiter& waiter) {
   // The entry changes faster than it can be marked: go on in the next tick.
   miss.waiters.push_back({miss.request, &waiter});
   miss.stage = Miss::Stage::WaitingForWalker;
-  misses_.push_back(std::move(miss));
-  by_page_[key_of(misses_.back().request)] = std::prev(misses_.end());
+  waiting_.push_back(std::move(miss));
+  by_page_[key_of(waiting_.back().request)] = std::prev(waiting_.end());
   return {Kind::Wait};
 }
 
@@ -126,16 +125,29 @@ const TlbEntry* Mmu::fill_l1(const TranslationRequest& request, const TlbEntry& 
   return inserted.entry;
 }
 
+Mmu::MissList& Mmu::list_of(Miss::Stage stage) {
+  switch (stage) {
+    case Miss::Stage::LookingInL2: return looking_;
+    case Miss::Stage::WaitingForWalker: return waiting_;
+    case Miss::Stage::Walking: break;
+  }
+  return walking_;
+}
+
+void Mmu::wait_for_walker(MissList::iterator miss) {
+  waiting_.splice(waiting_.end(), list_of(miss->stage), miss);
+  miss->stage = Miss::Stage::WaitingForWalker;
+}
+
 void Mmu::start_waiting_walks() {
-  for (Miss& miss : misses_) {
-    if (walking_ >= config_.walkers) return;
-    if (miss.stage == Miss::Stage::WaitingForWalker) begin_walk(miss);
+  while (!waiting_.empty() && walking_.size() < config_.walkers) {
+    walking_.splice(walking_.end(), waiting_, waiting_.begin());
+    begin_walk(walking_.back());
   }
 }
 
 void Mmu::begin_walk(Miss& miss) {
   miss.stage = Miss::Stage::Walking;
-  ++walking_;
   miss.walk = PageWalk(spaces_.find(miss.request.pasid)->root, miss.request.va, miss.request.access);
   miss.due = now_;
 }
@@ -147,47 +159,58 @@ void Mmu::restart(Miss& miss) {
 }
 
 void Mmu::end(MissList::iterator miss) {
-  if (miss->stage == Miss::Stage::Walking) --walking_;
   by_page_.erase(key_of(miss->request));
-  misses_.erase(miss);
+  list_of(miss->stage).erase(miss);
+}
+
+template <typename Test>
+void Mmu::end_if(Test test) {
+  for (MissList* list : {&looking_, &waiting_, &walking_})
+    for (auto miss = list->begin(); miss != list->end();) {
+      const auto present = miss++;
+      if (test(*present)) end(present);
+    }
 }
 
 void Mmu::tick(uint64_t now) {
   now_ = now;
-  if (misses_.empty()) return;
   start_waiting_walks();
-  for (auto miss = misses_.begin(); miss != misses_.end();) {
-    const auto present = miss++;
-    if (advance(*present) == Progress::Ended) end(present);
-  }
+  advance_walks();
+  look_up_what_is_due();
   start_waiting_walks();
 }
 
 std::optional<uint64_t> Mmu::next_due() const {
+  if (!waiting_.empty() && walking_.size() < config_.walkers) return now_;
   std::optional<uint64_t> next;
-  for (const Miss& miss : misses_) {
-    const uint64_t due = miss.stage == Miss::Stage::WaitingForWalker ? now_ : miss.due;
-    if (!next || due < *next) next = due;
-  }
+  for (const Miss& miss : walking_)
+    if (!next || miss.due < *next) next = miss.due;
+  if (!looking_.empty() && (!next || looking_.front().due < *next)) next = looking_.front().due;
   return next;
 }
 
-Mmu::Progress Mmu::advance(Miss& miss) {
-  if (miss.stage == Miss::Stage::LookingInL2) return advance_l2(miss);
-  if (miss.stage == Miss::Stage::Walking) return advance_walk(miss);
-  return Progress::Waiting;
+// All lookups take the same time: what began first is due first.
+void Mmu::look_up_what_is_due() {
+  while (!looking_.empty() && looking_.front().due <= now_) {
+    const auto miss = looking_.begin();
+    if (look_up(*miss) == Progress::Ended) end(miss);
+    else wait_for_walker(miss);
+  }
 }
 
-Mmu::Progress Mmu::advance_l2(Miss& miss) {
-  if (miss.due > now_) return Progress::Waiting;
-  const TlbEntry* entry = look_in_l2(miss.request);
-  if (!entry) {
-    miss.stage = Miss::Stage::WaitingForWalker;
-    return Progress::Waiting;
-  }
-  for (const Miss::Waiter& waiting : miss.waiters) fill_l1(waiting.request, *entry);
+Mmu::Progress Mmu::look_up(Miss& miss) {
+  const TlbEntry* found = look_in_l2(miss.request);
+  if (!found) return Progress::Waiting;
+  for (const Miss::Waiter& waiting : miss.waiters) fill_l1(waiting.request, *found);
   for (const Miss::Waiter& waiting : miss.waiters) waiting.waiter->translation_ready();
   return Progress::Ended;
+}
+
+void Mmu::advance_walks() {
+  for (auto miss = walking_.begin(); miss != walking_.end();) {
+    const auto present = miss++;
+    if (advance_walk(*present) == Progress::Ended) end(present);
+  }
 }
 
 // An entry is read, walk_latency ticks later it is judged; and so on down the levels.
@@ -225,12 +248,11 @@ void Mmu::fail(Miss& miss) {
 
 void Mmu::forget(TranslationWaiter& waiter) {
   faults_.forget(waiter);
-  for (auto miss = misses_.begin(); miss != misses_.end();) {
-    const auto present = miss++;
-    std::erase_if(present->waiters, [&](const Miss::Waiter& waiting) { return waiting.waiter == &waiter; });
-    // A walk that nobody waits for any more would only mark pages that nobody will touch.
-    if (present->waiters.empty()) end(present);
-  }
+  // A walk that nobody waits for any more would only mark pages that nobody will touch.
+  end_if([&](Miss& miss) {
+    std::erase_if(miss.waiters, [&](const Miss::Waiter& waiting) { return waiting.waiter == &waiter; });
+    return miss.waiters.empty();
+  });
 }
 
 Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
@@ -244,8 +266,8 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
     killed.entries += entries;
     killed.hit |= TANDEM_HIT_L2;
   }
-  for (Miss& miss : misses_) {
-    if (miss.stage != Miss::Stage::Walking || miss.request.pasid != pasid || !miss.walk.overlaps(start, end)) continue;
+  for (Miss& miss : walking_) {
+    if (miss.request.pasid != pasid || !miss.walk.overlaps(start, end)) continue;
     restart(miss);
     killed.hit |= TANDEM_HIT_WALK;
   }
@@ -254,10 +276,7 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
 
 Mmu::Killed Mmu::remove(Pasid pasid) {
   Killed killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
-  for (auto miss = misses_.begin(); miss != misses_.end();) {
-    const auto present = miss++;
-    if (present->request.pasid == pasid) end(present);
-  }
+  end_if([&](const Miss& miss) { return miss.request.pasid == pasid; });
   return killed;
 }
 
@@ -265,17 +284,17 @@ void Mmu::drop_host_pointers() {
   for (Tlb& l1 : l1_) l1.kill_all();
   l2_.kill_all();
   tables_.drop();
-  for (Miss& miss : misses_)
-    if (miss.stage == Miss::Stage::Walking) restart(miss);
+  for (Miss& miss : walking_) restart(miss);
 }
 
 void Mmu::reset() {
   for (Tlb& l1 : l1_) l1.kill_all();
   l2_.kill_all();
   tables_.drop();
-  misses_.clear();
+  looking_.clear();
+  waiting_.clear();
+  walking_.clear();
   by_page_.clear();
-  walking_ = 0;
 }
 
 void Mmu::trace_walk(const Miss& miss, uint64_t pte) const {

@@ -48,7 +48,7 @@ class Mmu final : public Translator {
   void tick(uint64_t now);
   // When the next step is due; nothing if no translation is under way.
   std::optional<uint64_t> next_due() const;
-  bool busy() const { return !misses_.empty(); }
+  bool busy() const { return !by_page_.empty(); }
 
   // What a kill found. (tandem_trace.h, TANDEM_HIT_*)
   struct Killed {
@@ -65,7 +65,7 @@ class Mmu final : public Translator {
   // L1 of a compute unit; the one after the last belongs to queues and copies.
   const Tlb& l1(uint32_t unit) const { return l1_[unit]; }
   const Tlb& l2() const { return l2_; }
-  size_t walks_under_way() const { return misses_.size(); }
+  size_t walks_under_way() const { return by_page_.size(); }
 
  private:
   // A translation under way, for everybody who waits for this page and access.
@@ -97,14 +97,19 @@ class Mmu final : public Translator {
   }
   const TlbEntry* look_in_l2(const TranslationRequest& request);
   const TlbEntry* fill_l1(const TranslationRequest& request, const TlbEntry& entry);
+  MissList& list_of(Miss::Stage stage);
+  void wait_for_walker(MissList::iterator miss);
   void end(MissList::iterator miss);
+  template <typename Test>
+  void end_if(Test test);
   void restart(Miss& miss);
   const TlbEntry& fill_l2(const TranslationRequest& request, const TlbEntry& entry);
   TranslationResult start(const TranslationRequest& request, TranslationWaiter& waiter);
   TranslationResult walk_at_once(Miss& miss, TranslationWaiter& waiter);
   void begin_walk(Miss& miss);
-  Progress advance(Miss& miss);
-  Progress advance_l2(Miss& miss);
+  void look_up_what_is_due();
+  void advance_walks();
+  Progress look_up(Miss& miss);
   Progress advance_walk(Miss& miss);
   PageWalk::Step resolve(Miss& miss);
   void succeed(Miss& miss);
@@ -123,9 +128,12 @@ class Mmu final : public Translator {
   TablePointers tables_;
   std::vector<Tlb> l1_;
   Tlb l2_;
-  MissList misses_;                       // in the order in which they began
+  // Misses by stage, each in the order in which it was reached. A tick looks only at those for which something can be due,
+  // because thousands may wait for the few walkers.
+  MissList looking_;
+  MissList waiting_;
+  MissList walking_;
   std::map<MissKey, MissList::iterator> by_page_;
-  uint32_t walking_ = 0;
   uint64_t now_ = 0;
 };
 

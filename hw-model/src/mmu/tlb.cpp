@@ -26,7 +26,8 @@ Tlb::Tlb(uint32_t sets, uint32_t ways)
       used_(tags_.size()),
       entries_(tags_.size()),
       next_(tags_.size(), kNone),
-      previous_(tags_.size(), kNone) {
+      previous_(tags_.size(), kNone),
+      chain_of_slot_(tags_.size()) {
   assert(std::has_single_bit(sets) && ways > 0);
 }
 
@@ -36,10 +37,16 @@ uint64_t Tlb::tag_of(Pasid pasid, Gva va, uint32_t size_class) {
   return 1ULL << 63 | uint64_t{pasid.value} << 37 | page << 2 | size_class;
 }
 
+// The page number folded onto the bits of the index: neighbouring pages fill all sets evenly, and pages at any stride, such as
+// the lanes' stacks, nearly so.
 uint32_t Tlb::set_of(Pasid pasid, Gva va, uint32_t size_class) const {
   const uint64_t page = va.value >> kSizeShift[size_class];
-  const uint64_t mixed = page ^ page >> 9 ^ page >> 18 ^ uint64_t{pasid.value} * 0x9e37u ^ size_class * 0x55u;
-  return static_cast<uint32_t>(mixed) & (sets_ - 1);
+  const int bits = std::countr_zero(sets_);
+  uint64_t folded = page ^ uint64_t{pasid.value} * 0x9e37 ^ size_class * 0x55;
+  folded ^= folded >> bits;
+  folded ^= folded >> 2 * bits;
+  if (bits < 16) folded ^= folded >> 4 * bits;
+  return static_cast<uint32_t>(folded) & (sets_ - 1);
 }
 
 uint32_t Tlb::probe(Pasid pasid, Gva va, uint32_t size_class) const {
@@ -85,7 +92,8 @@ Tlb::Inserted Tlb::insert(const TlbEntry& entry) {
   used_[slot] = ++clock_;
   if (counts_[size_class]++ == 0) present_ |= 1u << size_class;
 
-  Chain& chain = chains_[entry.pasid.value];
+  Chain& chain = chain_of(entry.pasid);
+  chain_of_slot_[slot] = &chain;
   next_[slot] = chain.head;
   previous_[slot] = kNone;
   if (chain.head != kNone) previous_[chain.head] = slot;
@@ -95,14 +103,22 @@ Tlb::Inserted Tlb::insert(const TlbEntry& entry) {
   return {&entries_[slot], evicted};
 }
 
+Tlb::Chain& Tlb::chain_of(Pasid pasid) {
+  if (!last_chain_ || last_chain_pasid_ != pasid.value) {
+    last_chain_ = &chains_[pasid.value];
+    last_chain_pasid_ = pasid.value;
+  }
+  return *last_chain_;
+}
+
 void Tlb::remove(uint32_t slot) {
   const auto size_class = static_cast<uint32_t>(tags_[slot] & 3);
   if (--counts_[size_class] == 0) present_ &= ~(1u << size_class);
-  const auto chain = chains_.find(entries_[slot].pasid.value);
+  Chain& chain = *chain_of_slot_[slot];
   if (previous_[slot] != kNone) next_[previous_[slot]] = next_[slot];
-  else chain->second.head = next_[slot];
+  else chain.head = next_[slot];
   if (next_[slot] != kNone) previous_[next_[slot]] = previous_[slot];
-  if (--chain->second.count == 0) chains_.erase(chain);
+  --chain.count;
   tags_[slot] = 0;
   entries_[slot].host = nullptr;
 }
@@ -147,7 +163,7 @@ uint32_t Tlb::kill_by_chain(Pasid pasid, Gva start, Gva end) {
 
 uint32_t Tlb::kill(Pasid pasid, Gva start, Gva end) {
   const auto chain = chains_.find(pasid.value);
-  if (chain == chains_.end() || end <= start) return 0;
+  if (chain == chains_.end() || chain->second.count == 0 || end <= start) return 0;
   return pages_to_probe(start, end) <= chain->second.count ? kill_by_probing(pasid, start, end)
                                                            : kill_by_chain(pasid, start, end);
 }
@@ -162,6 +178,7 @@ uint32_t Tlb::kill_all() {
   std::fill(tags_.begin(), tags_.end(), 0);
   std::fill(entries_.begin(), entries_.end(), TlbEntry{});
   chains_.clear();
+  last_chain_ = nullptr;
   counts_ = {};
   present_ = 0;
   return killed;

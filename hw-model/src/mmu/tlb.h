@@ -23,7 +23,7 @@ inline constexpr std::array<uint32_t, kSizeClasses> kSizeShift = {TANDEM_LEAF_4K
 
 class Tlb {
  public:
-  // sets: a power of two.
+  // sets: a power of two. Only an empty one may be copied.
   Tlb(uint32_t sets, uint32_t ways);
 
   // The entry that covers the address and permits the access, or nullptr. Valid until the next insert or kill.
@@ -66,6 +66,7 @@ class Tlb {
   };
 
   const TlbEntry* search(Pasid pasid, Gva va, Access access);
+  Chain& chain_of(Pasid pasid);
   static uint64_t tag_of(Pasid pasid, Gva va, uint32_t size_class);
   uint32_t set_of(Pasid pasid, Gva va, uint32_t size_class) const;
   uint32_t probe(Pasid pasid, Gva va, uint32_t size_class) const;
@@ -85,7 +86,10 @@ class Tlb {
   std::vector<uint64_t> used_;
   std::vector<TlbEntry> entries_;
   std::vector<uint32_t> next_, previous_;  // chain of the address space
-  std::unordered_map<uint32_t, Chain> chains_;
+  std::vector<Chain*> chain_of_slot_;
+  std::unordered_map<uint32_t, Chain> chains_;  // stays, empty or not, for each address space that ever had an entry
+  Chain* last_chain_ = nullptr;            // of the last insert
+  uint32_t last_chain_pasid_ = 0;
 };
 
 }  // namespace tandem
