@@ -96,11 +96,12 @@ def _configure(reporter: Reporter, offline: bool) -> None:
     remove_tree(build)
     build.mkdir(parents=True)
     run_step(reporter, "project.configure", "Tandem: configuring",
-             [*meson.command, "setup", *MESON_OPTIONS, build, checkout_root()], environment=_environment(capstone))
+             [*meson.command, "setup", *MESON_OPTIONS, build, checkout_root()], environment=environment(capstone))
     _configuration_stamp().write_text(_configuration_key())
 
 
-def _environment(capstone: Path | None) -> dict[str, str]:
+def environment(capstone: Path | None) -> dict[str, str]:
+    """What meson is called with."""
     search = [*([str(capstone)] if capstone else []), os.environ.get("PKG_CONFIG_PATH", "")]
     return {**os.environ, "PKG_CONFIG_PATH": ":".join(filter(None, search)), "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -67,6 +67,8 @@ The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all pa
 examples:
   ./tandem test
   ./tandem test host --filter 'Tlb.*'
+  ./tandem test host --sanitize
+  ./tandem test guest --kernel debug     (the kernel full of checks; built when first asked for)
   ./tandem test guest --filter '*Fork*' --gpu l1-ways=1
   ./tandem test --junit results.xml
   ./tandem test --list
@@ -130,7 +132,8 @@ def add_machine_options(parser):
                        help="processors of the guest (default %(default)s)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
                        help="memory of the guest (default %(default)s)")
-    group.add_argument("--kernel", default="default", metavar="NAME", help="the guest's kernel (default: %(default)s)")
+    group.add_argument("--kernel", default="default", metavar="NAME",
+                       help="the guest's kernel: default, debug (lockdep, KASAN, kmemleak), or a version such as 6.12")
     group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
                        help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
@@ -184,6 +187,8 @@ def _add_test(subparsers):
     parser.add_argument("--filter", metavar="GLOB", help="only tests whose Suite.Name matches, for example 'Tlb.*'")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--list", action="store_true", dest="list_only", help="show the tests, run none")
+    parser.add_argument("--sanitize", action="store_true",
+                        help="with 'host': only the hardware model's tests, built with AddressSanitizer and UBSan")
     parser.add_argument("--test-timeout", type=seconds, metavar="S", help="the longest that one test may take (default 120)")
     add_machine_options(parser)
 

@@ -7,7 +7,7 @@ import fnmatch
 import sys
 from pathlib import Path
 
-from . import guest_tests, host_tests, junit
+from . import guest_tests, host_tests, junit, sanitized
 from .machine import time_scale
 from .recorder import Recorder, run_to_the_end
 from .results import FAILED, Reporter, TestResult
@@ -99,8 +99,28 @@ def discover(args, artifacts, base, scratch):
     return host, sessions
 
 
+def sanitize_command(args):
+    """The model's tests once more, under the compiler's sanitizers."""
+    if args.where != "host":
+        raise UsageError("--sanitize is for './tandem test host'")
+    from .artifacts import default_jobs  # loaded late, as in run.ensure()
+    programs = sanitized.programs(default_jobs())
+    reporter = Reporter()
+    plan = Plan(args.filter, reporter)
+    if args.list_only:
+        return print_tests(programs, plan)
+    try:
+        run_host(programs, plan, reporter, args.test_timeout or TEST_TIMEOUT_S * sanitized.SLOWER)
+    except Interrupted:
+        finish(reporter, args)
+        raise
+    return finish(reporter, args)
+
+
 def test_command(args):
     check_junit_path(args.junit)
+    if args.sanitize:
+        return sanitize_command(args)
     base = machine_config(args)
     kinds = (HOST_KINDS if args.where != "guest" else ()) + (GUEST_KINDS if args.where != "host" else ())
     artifacts = ensure(args, *dict.fromkeys(kinds))
