@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The invalidation contract (tandem_ring.h, struct tandem_invalidate) in each interleaving.
+#include <optional>
+
 #include "support/aql_producer.h"
 #include "support/kernels.h"
 
@@ -89,9 +91,10 @@ TEST(Invalidation, StoreThatHasTranslatedIsWrittenBeforeTheAcknowledgement) {
   ASSERT_EQ(driver.counter(TANDEM_COUNTER_STORES), 8u);
   ASSERT_LT(before, 8u) << "the store queue held no store: nothing is tested";
   process.table.entry(kData) = 0;
-  uint64_t at_acknowledgement = 0;
+  std::optional<uint64_t> at_acknowledgement;
   driver.host.on_stored = [&](uint64_t address, uint64_t) {
-    if (address == driver.status_page + offsetof(tandem_status_page, invalidate_done)) at_acknowledgement = stored();
+    if (address == driver.status_page + offsetof(tandem_status_page, invalidate_done) && !at_acknowledgement)
+      at_acknowledgement = stored();
   };
   driver.invalidate(1, kData, kData + 4096);
   EXPECT_EQ(at_acknowledgement, 8u);
