@@ -193,6 +193,16 @@ TEST(StoreQueue, RandomOrderKeepsStoresToOneAddressInOrder) {
   }
 }
 
+TEST(StoreQueue, RandomOrderKeepsLanesThatMeetInLaneOrder) {
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Bench bench(queued(4, TANDEM_DRAIN_RANDOM, seed));
+    Program p(kCode);
+    p << csrr(s0, TANDEM_CSR_LANE_ID) << sd(s0, a0, 0) << ret();
+    bench.run_program(p);
+    EXPECT_EQ(cell(bench, 0), 31u) << "seed " << seed;
+  }
+}
+
 TEST(StoreQueue, SuspendAndKillWriteWhatWasStored) {
   Bench suspended(queued(8));
   run_three_stores(suspended);
