@@ -8,6 +8,7 @@
 #include "tandem_regs.h"
 #include "tandem_pte.h"
 #include "tandem_ring.h"
+#include "tandem_report.h"
 #include "tandem_fault.h"
 #include "tandem_aql.h"
 #include "tandem_kernel_isa.h"

@@ -44,6 +44,7 @@ enum tandem_command_type {
 	TANDEM_COMMAND_COPY          = 8, /* copy engine, physical addresses */
 	TANDEM_COMMAND_FILL          = 9, /* copy engine: fills with a 64-bit pattern */
 	TANDEM_COMMAND_NOTE          = 10, /* into the trace: a driver's event (enum tandem_cause, range) */
+	TANDEM_COMMAND_QUEUE_REPORT  = 11, /* pasid, queue: where to describe a wavefront that fails (tandem_report.h) */
 };
 
 #define TANDEM_COMMAND_INTERRUPT 0x0001 /* raise TANDEM_VECTOR_COMMAND when done */
@@ -96,6 +97,13 @@ struct tandem_command {
 			uint64_t value;        /* 0x28 meaning depends on the cause */
 			uint64_t reserved[2];
 		} note;
+		struct {
+			uint32_t queue;        /* 0x10 */
+			uint32_t reserved0;
+			uint64_t address;      /* 0x18 DMA address of struct tandem_wave_report, aligned to
+						* TANDEM_WAVE_REPORT_ALIGN; 0: nowhere, as after QUEUE_CREATE */
+			uint64_t reserved[4];
+		} report;
 		uint64_t words[6];
 	} u;
 };

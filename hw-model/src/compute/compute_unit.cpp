@@ -7,6 +7,7 @@
 
 #include "compute/run_wave.h"
 #include "compute/schedule_lanes.h"
+#include "compute/wave_report.h"
 
 namespace tandem {
 
@@ -142,6 +143,7 @@ struct ComputeUnit::Impl {
     wave.stores.write_one_instruction(context.memory, context.config.store_drain, context.random);
     if (wave.state == WaveState::Failed) {
       context.write_queued(wave);
+      wave.error.report = compute::report_of(wave);
       listener.wave_failed(*wave.group->launch.dispatch, wave.error);
     } else if (turn.lanes_rested) {
       settle(*wave.group);

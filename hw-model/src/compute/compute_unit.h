@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ struct WaveError {
   uint64_t pc = 0;
   uint32_t detail = 0;    // instruction word, or enum tandem_access
   uint32_t lane = 0;
+  // The state of the lane; pasid, queue and packet are filled in as well. Only of errors that a wavefront made.
+  std::optional<tandem_wave_report> report;
 };
 
 // The command processor's ear. Called from inside ComputeUnit::run(); must only note the news.

@@ -9,7 +9,7 @@
 namespace tandem::compute {
 
 Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_t va, uint32_t detail) {
-  wave.error = {.error = error, .va = va, .pc = d.pc, .detail = detail, .lane = lane};
+  wave.error = {.error = error, .va = va, .pc = d.pc, .detail = detail, .lane = lane, .report = {}};
   return Next::Failed;
 }
 

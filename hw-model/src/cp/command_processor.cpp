@@ -17,7 +17,7 @@ constexpr size_t kRunsPerQueue = 16;
 uint64_t acquire_scope(const FetchedPacket& packet) { return TANDEM_FIELD_GET(TANDEM_PACKET_ACQUIRE, packet.header()); }
 
 WaveError packet_error(QueueError error, uint64_t va = 0, uint32_t detail = 0) {
-  return {.error = error, .va = va, .pc = 0, .detail = detail, .lane = 0};
+  return {.error = error, .va = va, .pc = 0, .detail = detail, .lane = 0, .report = {}};
 }
 
 }  // namespace
@@ -67,6 +67,10 @@ tandem_command_error CommandProcessor::destroy_queue(Pasid pasid, QueueId queue)
   return TANDEM_COMMAND_OK;
 }
 
+void CommandProcessor::set_report(Pasid pasid, QueueId queue, Iova address) {
+  if (has_queue(pasid, queue)) queues_.at(queue.value)->report = address;
+}
+
 void CommandProcessor::address_space_gone(Pasid pasid) {
   for (auto at = queues_.begin(); at != queues_.end();) {
     const auto present = at++;
@@ -103,6 +107,7 @@ void CommandProcessor::fail(QueueContext& context, const WaveError& error) {
   const QueueConfig& config = context.queue.config();
   context.queue.enter(TANDEM_QUEUE_FAULTED, error.error, error.va, error.pc);
   stop_work(context);
+  write_report(context, error);
   tandem_event event{};
   event.type = TANDEM_EVENT_QUEUE_ERROR;
   event.code = static_cast<uint16_t>(error.error);
@@ -112,6 +117,13 @@ void CommandProcessor::fail(QueueContext& context, const WaveError& error) {
   event.value = error.va;
   event.pc = error.pc;
   events_.post(event);
+}
+
+// Before the event, which tells the driver that it may look.
+void CommandProcessor::write_report(const QueueContext& context, const WaveError& error) const {
+  if (!error.report || context.report.value == 0) return;
+  if (!memory_.dma_write(context.report, &*error.report, sizeof *error.report))
+    host_.guest_error("queue %u: the place for its report is not memory", context.queue.config().id.value);
 }
 
 void CommandProcessor::ring_doorbell(Pasid pasid, uint32_t doorbell, uint64_t write_index) {

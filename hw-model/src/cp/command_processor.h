@@ -31,6 +31,8 @@ class CommandProcessor final : public WorkgroupListener {
   // The same for all queues of the address space; its decoded code goes, too, before another process gets the PASID.
   void address_space_gone(Pasid pasid);
   bool has_queue(Pasid pasid, QueueId queue) const;
+  // Where a wavefront of the queue that fails is described; 0: nowhere.
+  void set_report(Pasid pasid, QueueId queue, Iova address);
 
   void ring_doorbell(Pasid pasid, uint32_t doorbell, uint64_t write_index);
 
@@ -75,6 +77,7 @@ class CommandProcessor final : public WorkgroupListener {
   bool settled(QueueContext& context, const VirtualAccess& access, VirtualAccess::Status status);
   bool fail_failed_waves();
   void fail(QueueContext& context, const WaveError& error);
+  void write_report(const QueueContext& context, const WaveError& error) const;
   void stop_work(QueueContext& context);
   void remove(QueueContexts::iterator at);
   void trace_fence(const PacketRun& run, uint32_t kind, uint64_t scope, uint64_t va, uint64_t value) const;

@@ -30,6 +30,7 @@ struct QueueContext {
   std::list<std::unique_ptr<PacketRun>> runs;  // in packet order; the last may still be starting
   std::deque<WorkgroupPtr> suspended;          // taken off at the end of a time slice
   uint32_t resident_groups = 0;
+  Iova report{};                               // of struct tandem_wave_report, or 0
 };
 
 }  // namespace tandem

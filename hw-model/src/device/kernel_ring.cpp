@@ -80,6 +80,7 @@ void KernelRing::execute() {
     case TANDEM_COMMAND_UNBIND: error = unbind(command); break;
     case TANDEM_COMMAND_QUEUE_CREATE: error = create_queue(command); break;
     case TANDEM_COMMAND_QUEUE_DESTROY: error = destroy_queue(command); break;
+    case TANDEM_COMMAND_QUEUE_REPORT: error = report_queue(command); break;
     case TANDEM_COMMAND_REPLAY: error = replay(command); break;
     case TANDEM_COMMAND_CANCEL: error = cancel(command); break;
     case TANDEM_COMMAND_COPY: error = copy(command, CopyKind::Linear); break;
@@ -193,6 +194,21 @@ tandem_command_error KernelRing::destroy_queue(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
   if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
   return processor_.destroy_queue(pasid, QueueId{{command.u.queue.queue}});
+}
+
+tandem_command_error KernelRing::report_queue(const tandem_command& command) {
+  const auto& report = command.u.report;
+  const Pasid pasid{{command.pasid}};
+  const QueueId queue{{report.queue}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!processor_.has_queue(pasid, queue)) return TANDEM_COMMAND_BAD_QUEUE;
+  if (report.reserved0 || !all_zero(report.reserved, std::size(report.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (report.address % TANDEM_WAVE_REPORT_ALIGN) return TANDEM_COMMAND_BAD_ADDRESS;
+  uint64_t bytes = TANDEM_PAGE_BYTES;
+  const Iova page = iova(report.address & ~(TANDEM_PAGE_BYTES - 1));
+  if (report.address && (!memory_.map_system(page, bytes, true) || bytes < TANDEM_PAGE_BYTES)) return TANDEM_COMMAND_BAD_ADDRESS;
+  processor_.set_report(pasid, queue, iova(report.address));
+  return TANDEM_COMMAND_OK;
 }
 
 tandem_command_error KernelRing::replay(const tandem_command& command) {

@@ -43,6 +43,7 @@ class KernelRing {
   tandem_command_error unbind(const tandem_command& command);
   tandem_command_error create_queue(const tandem_command& command);
   tandem_command_error destroy_queue(const tandem_command& command);
+  tandem_command_error report_queue(const tandem_command& command);
   tandem_command_error replay(const tandem_command& command);
   tandem_command_error cancel(const tandem_command& command);
   tandem_command_error note(const tandem_command& command);
