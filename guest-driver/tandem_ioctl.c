@@ -96,6 +96,7 @@ union tandem_ioctl_args {
 	struct tandem_ioc_queue_create create;
 	struct tandem_ioc_queue_destroy destroy;
 	struct tandem_ioc_queue_status status;
+	struct tandem_ioc_queue_report report;
 	struct tandem_ioc_wait wait;
 	struct tandem_ioc_stats stats;
 };
@@ -116,6 +117,7 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
 	 * cleaned up.
 	 */
 	if (ret == -EIO && (request == TANDEM_IOC_QUEUE_STATUS ||
+			    request == TANDEM_IOC_QUEUE_REPORT ||
 			    request == TANDEM_IOC_QUEUE_DESTROY || request == TANDEM_IOC_STATS))
 		ret = 0;
 	if (ret)
@@ -127,6 +129,8 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
 		return tandem_ioctl_destroy(as, &args->destroy);
 	case TANDEM_IOC_QUEUE_STATUS:
 		return tandem_queue_status(as, &args->status);
+	case TANDEM_IOC_QUEUE_REPORT:
+		return tandem_queue_read_report(as, &args->report);
 	case TANDEM_IOC_WAIT:
 		return tandem_wait_signal(as, &args->wait);
 	default:
@@ -142,6 +146,7 @@ static bool tandem_ioctl_is_known(unsigned int request)
 	case TANDEM_IOC_QUEUE_CREATE:
 	case TANDEM_IOC_QUEUE_DESTROY:
 	case TANDEM_IOC_QUEUE_STATUS:
+	case TANDEM_IOC_QUEUE_REPORT:
 	case TANDEM_IOC_WAIT:
 	case TANDEM_IOC_STATS:
 		return true;

@@ -4,8 +4,10 @@
  * numbers are given out in turn, so that an event about a queue that was destroyed meanwhile finds
  * nobody.
  */
+#include <linux/dma-mapping.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "tandem_queue.h"
 #include "tandem_trace.h"
@@ -89,6 +91,43 @@ static void tandem_queue_set_state(struct tandem_queue *queue, enum tandem_queue
 	spin_unlock_irq(&tdev->queue_lock);
 }
 
+/* A place for each queue: a DMA buffer is page aligned, so to TANDEM_WAVE_REPORT_ALIGN. */
+static int tandem_queue_alloc_report(struct tandem_queue *queue)
+{
+	struct device *dev = queue->as->tdev->dev;
+
+	queue->report = dma_alloc_coherent(dev, sizeof(*queue->report), &queue->report_dma,
+					   GFP_KERNEL_ACCOUNT);
+	return queue->report ? 0 : -ENOMEM;
+}
+
+/* The device writes there no more: the queue is destroyed on it, or was never told. */
+static void tandem_queue_free(struct tandem_queue *queue)
+{
+	struct device *dev = queue->as->tdev->dev;
+
+	if (queue->report)
+		dma_free_coherent(dev, sizeof(*queue->report), queue->report,
+				  queue->report_dma);
+	kfree(queue);
+}
+
+/*
+ * Without it errors are reported all the same, only with less about them; so what the device says
+ * to it does not matter.
+ */
+static void tandem_queue_submit_report(struct tandem_queue *queue)
+{
+	struct tandem_as *as = queue->as;
+	struct tandem_command command = {
+		.type = TANDEM_COMMAND_QUEUE_REPORT,
+		.pasid = as->pasid,
+		.u.report = { .queue = queue->id, .address = queue->report_dma },
+	};
+
+	tandem_command_sync(as->tdev, &command, as->epoch);
+}
+
 static int tandem_queue_submit_create(struct tandem_queue *queue,
 				      const struct tandem_ioc_queue_create *args)
 {
@@ -131,6 +170,7 @@ static int tandem_queue_attach(struct tandem_as *as, struct tandem_queue *queue,
 		tandem_queue_release_number(as->tdev, queue);
 		return ret;
 	}
+	tandem_queue_submit_report(queue);
 	__set_bit(doorbell, as->doorbell_map);
 	list_add_tail(&queue->node, &as->queues);
 	as->queue_count++;
@@ -150,13 +190,17 @@ int tandem_queue_create(struct tandem_as *as, struct tandem_ioc_queue_create *ar
 	if (!queue)
 		return -ENOMEM;
 	queue->as = as;
+	ret = tandem_queue_alloc_report(queue);
+	if (ret)
+		goto free;
 	mutex_lock(&as->lock);
 	ret = tandem_as_error(as);
 	if (!ret)
 		ret = tandem_queue_attach(as, queue, args);
 	mutex_unlock(&as->lock);
+free:
 	if (ret)
-		kfree(queue);
+		tandem_queue_free(queue);
 	return ret;
 }
 
@@ -177,7 +221,7 @@ static void tandem_queue_detach(struct tandem_as *as, struct tandem_queue *queue
 	as->queue_count--;
 	__clear_bit(queue->doorbell, as->doorbell_map);
 	tandem_queue_release_number(as->tdev, queue);
-	kfree(queue);
+	tandem_queue_free(queue);
 }
 
 /* Also of an address space that was lost: then there is nothing left to stop. */
@@ -229,6 +273,44 @@ int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *ar
 	}
 	mutex_unlock(&as->lock);
 	return queue ? 0 : -ENOENT;
+}
+
+/* A copy of what the device wrote, or -ENODATA. as->lock held. */
+static struct tandem_wave_report *tandem_queue_copy_report(struct tandem_queue *queue)
+{
+	struct tandem_device *tdev = queue->as->tdev;
+	bool failed;
+
+	/* The error event was seen under this lock, and the report was there before the event. */
+	spin_lock_irq(&tdev->queue_lock);
+	failed = queue->state == TANDEM_QUEUE_FAULTED;
+	spin_unlock_irq(&tdev->queue_lock);
+	if (!failed || !queue->report->version)
+		return ERR_PTR(-ENODATA);
+	return kmemdup(queue->report, sizeof(*queue->report), GFP_KERNEL) ?: ERR_PTR(-ENOMEM);
+}
+
+int tandem_queue_read_report(struct tandem_as *as, struct tandem_ioc_queue_report *args)
+{
+	struct tandem_wave_report *copy = ERR_PTR(-ENOENT);
+	struct tandem_queue *queue;
+	int ret = 0;
+
+	if (args->reserved[0] || args->reserved[1])
+		return -EINVAL;
+	mutex_lock(&as->lock);
+	queue = tandem_queue_find(as, args->queue);
+	if (queue)
+		copy = tandem_queue_copy_report(queue);
+	mutex_unlock(&as->lock);
+	if (IS_ERR(copy))
+		return PTR_ERR(copy);
+	/* Not under as->lock: the user's memory may fault. */
+	args->bytes = min_t(u32, args->bytes, sizeof(*copy));
+	if (copy_to_user(u64_to_user_ptr(args->report), copy, args->bytes))
+		ret = -EFAULT;
+	kfree(copy);
+	return ret;
 }
 
 /* A queue error event. Interrupt or process context, inside the event ring's lock. */

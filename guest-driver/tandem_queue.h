@@ -12,6 +12,9 @@ struct tandem_queue {
 	struct tandem_as *as;
 	u32 id;
 	u32 doorbell;
+	/* written by the device before its error event; NULL: it writes none */
+	struct tandem_wave_report *report;
+	dma_addr_t report_dma;
 	/* tdev->queue_lock: */
 	enum tandem_queue_state state;
 	enum tandem_queue_error error;
@@ -23,6 +26,7 @@ struct tandem_queue {
 int tandem_queue_create(struct tandem_as *as, struct tandem_ioc_queue_create *args);
 int tandem_queue_destroy(struct tandem_as *as, u32 id);
 int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *args);
+int tandem_queue_read_report(struct tandem_as *as, struct tandem_ioc_queue_report *args);
 void tandem_queues_lose(struct tandem_as *as);
 void tandem_queues_free(struct tandem_as *as);
 void tandem_queue_report(struct tandem_device *tdev, const struct tandem_event *event);

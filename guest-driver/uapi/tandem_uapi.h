@@ -18,7 +18,7 @@
 #include <linux/types.h>
 
 #define TANDEM_UAPI_MAJOR 1
-#define TANDEM_UAPI_MINOR 0
+#define TANDEM_UAPI_MINOR 1 /* 1: QUEUE_REPORT */
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -81,6 +81,17 @@ struct tandem_ioc_queue_status {
 };
 
 /*
+ * What the device wrote about the wavefront that stopped the queue: struct tandem_wave_report of the hardware's abi, of which a
+ * longer one may come. ENOENT: no such queue of this file. ENODATA: the queue has not failed, or no wavefront made it fail.
+ */
+struct tandem_ioc_queue_report {
+	__u32 queue;               /* (in) */
+	__u32 bytes;               /* (in) room at report; (out) bytes written there */
+	__u64 report;              /* (in) address */
+	__u64 reserved[2];
+};
+
+/*
  * Sleeps until *(s64 *)(signal value) compares true, a queue of the file fails (EIO), the time is over (ETIMEDOUT) or a signal
  * arrives (restarted; EINTR). The signal's event_id must not be 0, or nobody would wake the caller: EINVAL.
  */
@@ -131,5 +142,6 @@ struct tandem_ioc_stats {
 #define TANDEM_IOC_QUEUE_STATUS  _IOWR(TANDEM_IOC_MAGIC, 0x44, struct tandem_ioc_queue_status)
 #define TANDEM_IOC_WAIT          _IOWR(TANDEM_IOC_MAGIC, 0x45, struct tandem_ioc_wait)
 #define TANDEM_IOC_STATS         _IOWR(TANDEM_IOC_MAGIC, 0x46, struct tandem_ioc_stats)
+#define TANDEM_IOC_QUEUE_REPORT  _IOWR(TANDEM_IOC_MAGIC, 0x47, struct tandem_ioc_queue_report)
 
 #endif

@@ -121,7 +121,7 @@ TEST_F(UapiTest, unknown_requests_are_enotty)
 	char argument[256] = {};
 
 	EXPECT_EQ(call(file_, _IOWR(TANDEM_IOC_MAGIC, 0x3f, tandem_ioc_query), argument), ENOTTY);
-	EXPECT_EQ(call(file_, _IOWR(TANDEM_IOC_MAGIC, 0x47, tandem_ioc_query), argument), ENOTTY);
+	EXPECT_EQ(call(file_, _IOWR(TANDEM_IOC_MAGIC, 0x48, tandem_ioc_query), argument), ENOTTY);
 	EXPECT_EQ(call(file_, _IOWR('U', 0x40, tandem_ioc_query), argument), ENOTTY);
 	EXPECT_EQ(call(file_, _IOC(_IOC_READ | _IOC_WRITE, TANDEM_IOC_MAGIC, 0x40, 8), argument), ENOTTY) << "of another size";
 }
