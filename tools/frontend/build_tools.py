@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import appearing_directory, cache_root, content_key, locked, write_atomically
+from .cache import appearing_directory, cache_root, content_key, locked, remove_tree, write_atomically
 from .fetch import obtain, source_key
 from .progress import Reporter
 from .status import FrontendError
@@ -21,6 +21,7 @@ MESON_SOURCE = "meson-1.7.0"
 MESON_MINIMUM = (1, 5)
 CAPSTONE_SOURCES = ("libcapstone5-5.0.7", "libcapstone-dev-5.0.7")
 CAPSTONE_MINIMUM = "5"
+CAPSTONE_STATIC = "lib/libcapstone.a"  # for the guest's programs, which are static
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 LAUNCHER = """\
@@ -74,7 +75,7 @@ def capstone_pkg_config(reporter: Reporter, offline: bool) -> Path | None:
     """The pkg-config directory of a Capstone with RISC-V, or None where the system's own pkg-config knows one."""
     entry = cache_root() / f"tools-capstone-{content_key(*map(source_key, CAPSTONE_SOURCES))}"
     found = entry / "lib/pkgconfig"
-    if entry.exists():
+    if (entry / CAPSTONE_STATIC).exists():
         return found
     known = subprocess.run(["pkg-config", f"--atleast-version={CAPSTONE_MINIMUM}", "capstone"], capture_output=True)
     if known.returncode == 0:
@@ -82,19 +83,20 @@ def capstone_pkg_config(reporter: Reporter, offline: bool) -> Path | None:
     if os.uname().machine != "x86_64":
         raise FrontendError("Capstone 5 or later is needed (package libcapstone-dev); this system has none.")
     with locked(entry.name):
-        if not entry.exists():
+        if not (entry / CAPSTONE_STATIC).exists():
+            remove_tree(entry)
             _unpack_capstone([obtain(source, reporter, offline) for source in CAPSTONE_SOURCES], entry)
     return found
 
 
 def _unpack_capstone(packages: list[Path], entry: Path) -> None:
-    """Keeps headers and the shared library, and writes a .pc file for this place with the path that programs need to run."""
+    """Keeps headers and libraries, and writes a .pc file for this place with the path that programs need to run."""
     with appearing_directory(entry) as place:
         for package in packages:
             unpack_deb(package, place / "deb")
         (place / "deb/usr/include").rename(place / "include")
         (place / "lib/pkgconfig").mkdir(parents=True)
-        for library in (place / "deb/usr/lib/x86_64-linux-gnu").glob("libcapstone.so*"):
+        for library in (place / "deb/usr/lib/x86_64-linux-gnu").glob("libcapstone.*"):
             library.rename(place / "lib" / library.name)
         write_atomically(place / "lib/pkgconfig/capstone.pc", _capstone_pc(entry).encode())
         subprocess.run(["rm", "-rf", str(place / "deb")], check=True)

@@ -26,6 +26,7 @@
 #include "tandem_aql.h"
 #include "tandem_fault.h"
 #include "tandem_regs.h"
+#include "tandem_report.h"
 #include "tandem_ring.h"
 #include "tandem_trace.h"
 #include "tandem_uapi.h"
@@ -157,6 +158,19 @@ int tandem_queue_status(struct tandem_queue *queue, struct tandem_ioc_queue_stat
 
 /* Writes a sentence on the queue's state: error, address, program counter with symbol. Returns text. */
 char *tandem_queue_describe(struct tandem_queue *queue, char *text, size_t bytes);
+
+/*
+ * What the device wrote about the wavefront that stopped the queue: lane, registers, work item. TANDEM_ERROR_NOT_FOUND if the
+ * queue has not failed, or by something else than a wavefront.
+ */
+int tandem_queue_report(struct tandem_queue *queue, struct tandem_wave_report *report);
+
+/*
+ * Writes the sentence of tandem_queue_describe() and, if a wavefront failed, lines about its work item, the disassembled code
+ * around the instruction and the lane's registers. 4 KiB are room enough. Returns text. Programs that call this are linked with
+ * Capstone, if this library was built with it.
+ */
+char *tandem_queue_explain(struct tandem_queue *queue, char *text, size_t bytes);
 
 /* The queue's number on the device and its indices, for traces and tests. */
 uint32_t tandem_queue_number(const struct tandem_queue *queue);

@@ -184,6 +184,16 @@ public:
 		return tandem_queue_describe(get(), text, sizeof(text));
 	}
 
+	/* See tandem_queue_explain(). */
+	std::string explain() const
+	{
+		char text[4096];
+
+		return tandem_queue_explain(get(), text, sizeof(text));
+	}
+
+	Result<tandem_wave_report> report() const { return obtain<tandem_wave_report>(tandem_queue_report, get()); }
+
 private:
 	static tandem_launch launch(Kernel kernel, Grid grid, Group group, const void *arguments, std::uint32_t lds_bytes)
 	{
