@@ -74,6 +74,13 @@ TANDEM_KERNEL void breakpoint(void *unused)
 	__asm__ volatile("ebreak");
 }
 
+/* One lane stops with values that the test knows in its registers. */
+TANDEM_KERNEL void fail_in_one_lane(const struct compute_arguments *a)
+{
+	if (tandem_global_id_x() == a->extra)
+		__asm__ volatile("mv s3, %0; fmv.d.x fs3, %0; ebreak" : : "r"(a->in[0]) : "s3", "fs3");
+}
+
 TANDEM_KERNEL void environment_call(void *unused)
 {
 	(void)unused;

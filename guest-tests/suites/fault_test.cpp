@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Faults that cannot be serviced: each is reported with its address, stops its queue, and leaves everything else at work. */
+#include <sys/ioctl.h>
+
 #include <cstring>
 
 #include "gpu_test.hpp"
@@ -263,6 +265,128 @@ TEST_F(FaultTest, a_retry_limit_lets_ordinary_faults_pass)
 
 	ASSERT_OK(limited.run(kernel("touch"), {64}, {64}, &arguments, 0, time_limit_ns));
 	EXPECT_EQ(done, pages);
+}
+
+/*
+ * Pages vanish between their replay and the access that waited for it. Under a limit of one such a second fault ends the queue;
+ * without a limit the same does no harm.
+ */
+TEST_F(FaultTest, the_retry_limit_is_reached_when_pages_vanish_again_and_again)
+{
+	constexpr std::uint64_t pages = 64;
+	tandem_queue_options options{};
+	options.retry_limit = 1;
+	tandem::Queue limited = new_queue(&options), unlimited = new_queue();
+	Mapping region(pages * page_bytes), other(pages * page_bytes);
+	std::uint64_t done = 0, others_done = 0;
+	touch_arguments arguments = {reinterpret_cast<unsigned char *>(region.get()), pages, &done, 1};
+	touch_arguments others = {reinterpret_cast<unsigned char *>(other.get()), pages, &others_done, 1};
+
+	ASSERT_OK(limited.dispatch(kernel("touch_for_ever"), {64}, {64}, &arguments));
+	ASSERT_OK(unlimited.dispatch(kernel("touch_for_ever"), {64}, {64}, &others));
+	ASSERT_TRUE(sweeper::wait_until([&] {
+		madvise(region.get(), region.bytes(), MADV_DONTNEED);
+		madvise(other.get(), other.bytes(), MADV_DONTNEED);
+		return limited.status()->error != TANDEM_QUEUE_OK;
+	}));
+	expect_error(limited, TANDEM_QUEUE_RETRY_LIMIT);
+	std::uint64_t va = limited.status()->va;
+	EXPECT_GE(va, region.address()) << limited.describe();
+	EXPECT_LT(va, region.address() + region.bytes()) << limited.describe();
+	EXPECT_NE(limited.describe().find("retry limit"), std::string::npos) << limited.describe();
+	std::uint64_t reached = __atomic_load_n(&others_done, __ATOMIC_RELAXED);
+	EXPECT_TRUE(sweeper::wait_until([&] { return __atomic_load_n(&others_done, __ATOMIC_RELAXED) > reached; }));
+	EXPECT_EQ(unlimited.status()->error, static_cast<std::uint32_t>(TANDEM_QUEUE_OK)) << unlimited.describe();
+	expect_the_gpu_works();
+}
+
+TEST_F(FaultTest, the_report_shows_lane_and_registers)
+{
+	std::uint64_t value = 0x123456789abcdef0;
+	compute_arguments arguments = {nullptr, &value, 1, 150};
+	tandem::Queue victim = new_queue();
+
+	ASSERT_FALSE(victim.run(kernel("fail_in_one_lane"), {256}, {64}, &arguments, 0, time_limit_ns));
+	expect_error(victim, TANDEM_QUEUE_BREAKPOINT);
+	auto report = victim.report();
+	ASSERT_OK(report);
+	EXPECT_EQ(report->error, static_cast<std::uint32_t>(TANDEM_QUEUE_BREAKPOINT));
+	EXPECT_EQ(report->pasid, tandem_pasid(device().get()));
+	EXPECT_EQ(report->queue, tandem_queue_number(victim.get()));
+	EXPECT_EQ(report->pc, victim.status()->pc);
+	EXPECT_EQ(report->group_id[0], 2u);
+	EXPECT_EQ(report->local_id[0], 150u - 2 * 64);
+	EXPECT_EQ(report->lane, 22u);
+	EXPECT_EQ(report->wave, 0u);
+	EXPECT_EQ(report->active_lanes, 1u << 22);
+	EXPECT_EQ(report->x[19], value);
+	EXPECT_EQ(report->f[19], value);
+	EXPECT_EQ(report->x[0], 0u);
+}
+
+TEST_F(FaultTest, the_report_shows_the_code_and_the_registers_by_name)
+{
+	std::uint64_t value = 0x123456789abcdef0;
+	compute_arguments arguments = {nullptr, &value, 1, 3};
+	tandem::Queue victim = new_queue();
+
+	ASSERT_FALSE(victim.run(kernel("fail_in_one_lane"), {32}, {32}, &arguments, 0, time_limit_ns));
+	std::string text = victim.explain();
+	for (const char *part : {"breakpoint", "fail_in_one_lane+0x", "work item (3, 0, 0) of workgroup (0, 0, 0)", "lane 3 of wavefront 0",
+				 "00100073  ", "s3   123456789abcdef0", "fs3  123456789abcdef0"})
+		EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+	std::size_t arrow = text.find("=> 0x");
+	ASSERT_NE(arrow, std::string::npos) << text;
+	std::string line = text.substr(arrow, text.find('\n', arrow) - arrow);
+	EXPECT_NE(line.find("00100073"), std::string::npos) << text;
+}
+
+TEST_F(FaultTest, a_healthy_queue_has_no_report)
+{
+	auto report = queue().report();
+
+	ASSERT_FALSE(report);
+	EXPECT_EQ(report.error().status, TANDEM_ERROR_NOT_FOUND);
+	EXPECT_NE(queue().explain().find("no error"), std::string::npos);
+}
+
+TEST_F(FaultTest, a_bad_packet_leaves_no_report_of_a_wavefront)
+{
+	std::uint64_t packet[8] = {0xff};
+	tandem::Queue victim = new_queue();
+
+	ASSERT_EQ(tandem_submit(victim.get(), packet), 0);
+	ASSERT_TRUE(sweeper::wait_until([&] { return victim.status()->error != TANDEM_QUEUE_OK; }));
+	auto report = victim.report();
+	ASSERT_FALSE(report);
+	EXPECT_EQ(report.error().status, TANDEM_ERROR_NOT_FOUND);
+}
+
+TEST_F(FaultTest, the_report_call_checks_its_arguments)
+{
+	tandem::Queue victim = expect_fault("breakpoint", nullptr, TANDEM_QUEUE_BREAKPOINT);
+	auto ask = [&](std::uint32_t number, void *room, std::uint32_t bytes, std::uint64_t reserved) {
+		tandem_ioc_queue_report args{};
+		args.queue = number;
+		args.report = reinterpret_cast<std::uintptr_t>(room);
+		args.bytes = bytes;
+		args.reserved[1] = reserved;
+		return ioctl(tandem_file(device().get()), TANDEM_IOC_QUEUE_REPORT, &args) ? -errno : static_cast<int>(args.bytes);
+	};
+	std::uint32_t number = tandem_queue_number(victim.get());
+	unsigned char room[1024];
+
+	std::memset(room, 0xee, sizeof(room));
+	EXPECT_EQ(ask(number, room, 16, 0), 16);
+	EXPECT_EQ(room[0], TANDEM_WAVE_REPORT_VERSION);
+	EXPECT_EQ(room[16], 0xee) << "written beyond the room";
+	EXPECT_EQ(ask(number, room, sizeof(room), 0), static_cast<int>(sizeof(tandem_wave_report)));
+	EXPECT_EQ(room[sizeof(tandem_wave_report)], 0xee);
+	EXPECT_EQ(ask(number, nullptr, 0, 0), 0);
+	EXPECT_EQ(ask(number, unmapped_address(), 64, 0), -EFAULT);
+	EXPECT_EQ(ask(number, room, 64, 1), -EINVAL);
+	EXPECT_EQ(ask(4711, room, 64, 0), -ENOENT);
+	EXPECT_EQ(ask(tandem_queue_number(queue().get()), room, 64, 0), -ENODATA);
 }
 
 TEST_F(FaultTest, a_copy_to_nowhere)

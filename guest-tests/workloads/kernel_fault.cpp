@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 	std::printf("kernel-fault: the good store wrote %llu\n", static_cast<unsigned long long>(first));
 	auto outcome = bad_queue.run(gpu.kernel("store"), {1}, {1}, &bad, 0, workload::Session::time_limit_ns);
 	bool reported = !outcome && outcome.error().status == TANDEM_ERROR_QUEUE;
-	std::printf("kernel-fault: the bad store gave: %s\n", outcome ? "no error" : outcome.error().text.c_str());
+	std::printf("kernel-fault: the bad store gave: %s\n", outcome ? "no error" : bad_queue.explain().c_str());
 	auto status = workload::need(bad_queue.status());
 	bool exact = status.error == TANDEM_QUEUE_ADDRESS_FAULT &&
 		     status.va >> 12 == reinterpret_cast<std::uintptr_t>(bad.target) >> 12;
