@@ -38,11 +38,12 @@ class NoWaiter final : public TranslationWaiter {
 // kPages pages that are mapped, and an MMU whose L1 has so many entries.
 class Bench {
  public:
-  explicit Bench(uint32_t l1_entries, uint32_t l2_entries) {
+  Bench(uint32_t l1_entries, uint32_t l2_entries, uint32_t walk_latency = 0) {
     address_ = table_.map_new(kBase, kPages * TANDEM_PAGE_BYTES);
     spaces_.bind(Pasid{{1}}, AddressSpace{.root = iova(table_.root())});
     mmu = std::make_unique<Mmu>(MmuConfig{.compute_units = 1, .l1_sets = l1_entries / kWays, .l1_ways = kWays,
-                                          .l2_sets = l2_entries / kWays, .l2_ways = kWays, .walkers = 1},
+                                          .l2_sets = l2_entries / kWays, .l2_ways = kWays, .walkers = 8,
+                                          .walk_latency = walk_latency},
                                 spaces_, memory_, faults, counters_, trace_, clock_);
   }
 
@@ -99,6 +100,20 @@ void walk(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * order.size()));
 }
 
+// So many walks asked for at once, with the default device's walkers and latency: most wait for a walker.
+void walks_waiting(benchmark::State& state) {
+  const auto walks = static_cast<uint64_t>(state.range(0));
+  Bench bench(kWays, kWays, 2);
+  const std::vector<uint64_t> order = Bench::shuffled(walks);
+  uint64_t now = 0;
+  for (auto _ : state) {
+    for (const uint64_t va : order) bench.translate(va);
+    while (const auto due = bench.mmu->next_due()) bench.mmu->tick(now = std::max(now, *due));
+  }
+  if (bench.faults.faulted || bench.mmu->busy()) state.SkipWithError("a walk did not end");
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * walks));
+}
+
 // Each page is in L1 and L2; filling them again is not timed.
 void invalidate_page(benchmark::State& state) {
   const auto entries = static_cast<uint32_t>(state.range(0));
@@ -116,6 +131,7 @@ void invalidate_page(benchmark::State& state) {
 
 BENCHMARK(tlb_hit)->Arg(64)->Arg(4096);
 BENCHMARK(walk);
+BENCHMARK(walks_waiting)->Arg(64)->Arg(4096);
 BENCHMARK(invalidate_page)->Arg(4096);
 
 }  // namespace

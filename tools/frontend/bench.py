@@ -114,6 +114,7 @@ def measure_mmu(bench):
     return [compare("tlb.hit.growth_64_to_4096_entries", "ns", many, few, at_most=1.5),
             measured("tlb.hit", "ns", few),
             measured("tlb.walk", "ns", samples["walk"]),
+            compare("tlb.walk.growth_64_to_4096_waiting", "ns", samples["walks_waiting/4096"], samples["walks_waiting/64"]),
             measured("tlb.invalidate_page", "ns", samples["invalidate_page/4096"])]
 
 
@@ -152,7 +153,8 @@ MEASUREMENTS = (
     Measurement(measure_faults, ("fault.gpu.vs_cpu_minor", "fault.gpu.in_a_batch")),
     Measurement(measure_fault_latency, ("fault.dispatch.with_one_fault",)),
     Measurement(measure_copy, ("copy.sysmem.vs_memcpy",)),
-    Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.invalidate_page")),
+    Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.walk.growth_64_to_4096_waiting",
+                              "tlb.invalidate_page")),
     Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),
     Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
     Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
