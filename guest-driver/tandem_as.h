@@ -118,7 +118,7 @@ struct tandem_service_result {
 	u64 pages;
 };
 
-int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
+int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool write,
 			struct tandem_service_result *result);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);

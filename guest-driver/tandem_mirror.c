@@ -37,9 +37,9 @@ struct tandem_chunk {
 	struct tandem_fence fence;
 };
 
-/* One page that the device asked for, and what around it is looked at with it. */
+/* Pages that the device asked for, one behind the other, and what around them is looked at too. */
 struct tandem_window {
-	u64 va;
+	u64 va, va_end; /* inside one 2 MiB block */
 	u64 start, end;
 	bool write;
 	unsigned long pfns[TANDEM_WINDOW_PAGES];
@@ -249,6 +249,7 @@ static int tandem_window_choose(struct tandem_as *as, struct tandem_window *wind
 {
 	struct vm_area_struct *vma = vma_lookup(as->mm, window->va);
 	u64 start = round_down(window->va, (u64)tandem_fault_around);
+	u64 end = round_up(window->va_end, (u64)tandem_fault_around);
 
 	if (!vma)
 		return -ENOENT;
@@ -256,14 +257,27 @@ static int tandem_window_choose(struct tandem_as *as, struct tandem_window *wind
 		return -EACCES;
 	if (window->write && !(vma->vm_flags & VM_WRITE))
 		return -EACCES;
+	if (window->va_end > vma->vm_end)
+		return -EFAULT;
 	window->start = max_t(u64, start, vma->vm_start);
-	window->end = min_t(u64, start + tandem_fault_around, vma->vm_end);
+	window->end = min_t(u64, end, vma->vm_end);
 	return 0;
+}
+
+/* Entries of the pages asked for: [first, last). */
+static unsigned int tandem_window_first(const struct tandem_window *window)
+{
+	return (window->va - window->start) >> PAGE_SHIFT;
+}
+
+static unsigned int tandem_window_last(const struct tandem_window *window)
+{
+	return (window->va_end - window->start) >> PAGE_SHIFT;
 }
 
 static unsigned long tandem_window_pfn(const struct tandem_window *window)
 {
-	return window->pfns[(window->va - window->start) >> PAGE_SHIFT];
+	return window->pfns[tandem_window_first(window)];
 }
 
 /*
@@ -289,27 +303,39 @@ static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *wi
 	return ret;
 }
 
-/* Faults the one page in, as a CPU access would. */
-static int tandem_window_fault(struct tandem_as *as, struct tandem_window *window,
-			       struct tandem_chunk *chunk)
+/*
+ * Faults the pages asked for in, as a CPU access would, all in one call. What the snapshot found
+ * around them is still good if no notifier came in between; -EAGAIN: it has to be looked at again.
+ */
+static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk *chunk,
+			       unsigned long sequence)
 {
-	unsigned long pfn = 0;
 	struct hmm_range range = {
 		.notifier = &chunk->notifier,
 		.start = window->va,
-		.end = window->va + PAGE_SIZE,
-		.hmm_pfns = &pfn,
+		.end = window->va_end,
+		.hmm_pfns = &window->pfns[tandem_window_first(window)],
 		.default_flags = HMM_PFN_REQ_FAULT | (window->write ? HMM_PFN_REQ_WRITE : 0),
 	};
+	int ret;
 
-	return tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
+	memset(range.hmm_pfns, 0,
+	       sizeof(*range.hmm_pfns) * ((window->va_end - window->va) >> PAGE_SHIFT));
+	ret = tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
+	if (ret)
+		return ret;
+	return range.notifier_seq == sequence ? 0 : -EAGAIN;
 }
 
 static bool tandem_window_is_served(const struct tandem_window *window)
 {
-	unsigned long pfn = tandem_window_pfn(window);
+	unsigned long need = HMM_PFN_VALID | (window->write ? HMM_PFN_WRITE : 0);
+	unsigned int i;
 
-	return pfn & HMM_PFN_VALID && (!window->write || pfn & HMM_PFN_WRITE);
+	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
+		if ((window->pfns[i] & need) != need)
+			return false;
+	return true;
 }
 
 /*
@@ -328,6 +354,17 @@ static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
 	if (pfn & HMM_PFN_WRITE && as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
 		pte |= TANDEM_PTE_ATOMIC;
 	return pte;
+}
+
+/* Chunk lock held, the sequence is still good: can the device have every page asked for? */
+static bool tandem_window_can_map(struct tandem_as *as, const struct tandem_window *window)
+{
+	unsigned int i;
+
+	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
+		if (!tandem_mirror_pte(as, window->pfns[i]))
+			return false;
+	return true;
 }
 
 /*
@@ -410,7 +447,7 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
 		ret = -EBUSY;
 	/* Only now may pages be looked at: until the lock they could have been anybody's. */
-	else if (!tandem_mirror_pte(as, tandem_window_pfn(window)))
+	else if (!tandem_window_can_map(as, window))
 		ret = -EFAULT;
 	else
 		fence = tandem_chunk_commit(chunk, window, result);
@@ -422,8 +459,8 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 }
 
 /*
- * One round. -EBUSY: a notifier came in between. -EAGAIN: the page was faulted in and has to be
- * looked at again.
+ * One round. -EBUSY: a notifier came in between. -EAGAIN: the pages were faulted in, a notifier came
+ * in between (ours, for copy on write, perhaps), and the window has to be looked at again.
  */
 static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 			     struct tandem_window *window, struct tandem_service_result *result)
@@ -438,9 +475,9 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 	ret = tandem_window_snapshot(as, window, &range);
 	if (ret)
 		return ret;
-	if (tandem_window_is_served(window))
-		return tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
-	return tandem_window_fault(as, window, chunk) ?: -EAGAIN;
+	if (!tandem_window_is_served(window))
+		ret = tandem_window_fault(window, chunk, range.notifier_seq);
+	return ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
 }
 
 /* No mapping there is no reason to watch the place. */
@@ -448,7 +485,7 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 {
 	int ret;
 
-	if (window->va >= min_t(u64, TASK_SIZE_MAX, TANDEM_VA_LIMIT))
+	if (window->va_end > min_t(u64, TASK_SIZE_MAX, TANDEM_VA_LIMIT))
 		return -ENOENT;
 	mmap_read_lock(as->mm);
 	ret = tandem_window_choose(as, window);
@@ -457,12 +494,13 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 }
 
 /*
- * Maps the page that the device asked for, and what of its neighbourhood is present. Called by the
- * service only, with a reference to mm_users. 0 also when notifiers kept colliding until the time
- * was over: the device will ask again. -ENOENT: nothing is mapped there; -EACCES: not with this
- * permission; others: it could not be had.
+ * Maps `pages` pages that the device asked for, from va on and inside one 2 MiB block, and what of
+ * their neighbourhood is present. Called by the service only, with a reference to mm_users. 0 also
+ * when notifiers kept colliding until the time was over: the device will ask again. For one page,
+ * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
+ * had. For several, an error says only that not all of them can be had together.
  */
-int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
+int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool write,
 			struct tandem_service_result *result)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_retry_ms);
@@ -474,6 +512,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, bool write,
 	if (!window)
 		return -ENOMEM;
 	window->va = round_down(va, PAGE_SIZE);
+	window->va_end = window->va + (u64)pages * PAGE_SIZE;
 	window->write = write;
 	ret = tandem_mirror_check(as, window);
 	if (ret)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fault service of one address space: takes all the records that wait, sorts them, serves each page
- * once, cancels what cannot be served, and lets the device try again with one REPLAY for the batch.
+ * Fault service of one address space: takes all the records that wait, sorts them, serves pages that
+ * lie one behind the other together and each page once, cancels what cannot be served, and lets the
+ * device try again with one REPLAY for the batch.
  *
  * A record may be old: served by a neighbour's fault-around, or overtaken by an invalidation. It
  * never hurts to map what the process has mapped now, and the REPLAY makes the device record anew
@@ -104,19 +105,21 @@ static bool tandem_service_is_beyond_repair(const struct tandem_fault *fault)
 	       fault->reason == TANDEM_FAULT_BAD_PTE;
 }
 
-static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault *fault)
+static bool tandem_fault_is_write(const struct tandem_fault *fault)
 {
-	bool write = fault->access == TANDEM_ACCESS_WRITE || fault->access == TANDEM_ACCESS_ATOMIC;
-	bool atomic = fault->access == TANDEM_ACCESS_ATOMIC;
-	struct tandem_service_result result = { .start = fault->va, .end = fault->va };
-	int error;
+	return fault->access == TANDEM_ACCESS_WRITE || fault->access == TANDEM_ACCESS_ATOMIC;
+}
 
-	atomic64_inc(&as->stats.faults);
+/* Cancels what is hopeless. False: the fault is dealt with. */
+static bool tandem_service_wants_page(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	bool atomic = fault->access == TANDEM_ACCESS_ATOMIC;
+
 	if (tandem_service_is_beyond_repair(fault)) {
 		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n",
 				    as->pasid, fault->va, fault->reason);
 		tandem_service_cancel(as, fault, TANDEM_QUEUE_DMA_ERROR);
-		return;
+		return false;
 	}
 	/*
 	 * Without PCIe atomics the page would have to be made exclusive, which this driver does not
@@ -124,16 +127,78 @@ static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault
 	 */
 	if (atomic && !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)) {
 		tandem_service_cancel(as, fault, TANDEM_QUEUE_PERMISSION_FAULT);
-		return;
+		return false;
 	}
-	if (tandem_mirror_is_mapped(as, fault->va, write, atomic))
-		return;
-	error = tandem_mirror_fault(as, fault->va, write, &result);
+	return !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault), atomic);
+}
+
+/* How many faults from this one on ask for the same access to one page behind the other. */
+static unsigned int tandem_service_run_length(const struct tandem_fault *run, unsigned int count)
+{
+	unsigned int n = 1;
+
+	while (n < count && run[n].va == run[n - 1].va + PAGE_SIZE &&
+	       !IS_ALIGNED(run[n].va, 1ULL << TANDEM_LEAF_2M) && run[n].access == run[0].access &&
+	       !tandem_service_is_beyond_repair(&run[n]))
+		n++;
+	return n;
+}
+
+static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *run,
+			      unsigned int count)
+{
+	struct tandem_service_result result = { .start = run->va, .end = run->va };
+	int error = tandem_mirror_fault(as, run->va, count, tandem_fault_is_write(run), &result);
+
 	trace_tandem_service(as->pasid, result.start, result.end, result.pages, error);
+	if (!error)
+		tandem_service_note(as, &result);
+	return error;
+}
+
+static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	int error;
+
+	if (!tandem_service_wants_page(as, fault))
+		return;
+	error = tandem_service_map(as, fault, 1);
 	if (error)
 		tandem_service_cancel(as, fault, tandem_service_status(error));
-	else
-		tandem_service_note(as, &result);
+}
+
+static bool tandem_service_is_over(struct tandem_as *as)
+{
+	return READ_ONCE(as->state) != TANDEM_AS_ACTIVE;
+}
+
+/* The process is gone when nobody but us uses its memory: then nothing is worth serving. */
+static bool tandem_service_is_futile(struct tandem_as *as)
+{
+	return tandem_service_is_over(as) || atomic_read(&as->mm->mm_users) == 1;
+}
+
+/*
+ * Serves what begins the batch and says how many faults that was. Pages in a row are had with one
+ * call; if they cannot be had together, each is tried by itself, and each fails by itself.
+ */
+static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem_fault *run,
+				       unsigned int count)
+{
+	unsigned int i;
+
+	atomic64_inc(&as->stats.faults);
+	if (!tandem_service_wants_page(as, run))
+		return 1;
+	count = tandem_service_run_length(run, count);
+	atomic64_add(count - 1, &as->stats.faults);
+	if (count > 1 && !tandem_service_map(as, run, count))
+		return count;
+	for (i = 0; i < count && !tandem_service_is_futile(as); i++) {
+		tandem_service_fault(as, &run[i]);
+		cond_resched();
+	}
+	return count;
 }
 
 static void tandem_service_replay(struct tandem_as *as, unsigned int faults)
@@ -147,33 +212,32 @@ static void tandem_service_replay(struct tandem_as *as, unsigned int faults)
 		trace_tandem_replay(as->pasid, faults);
 }
 
-static bool tandem_service_is_over(struct tandem_as *as)
+/*
+ * Of one page the strongest access is served; if that is cancelled, REPLAY brings the others back.
+ * Returns how many faults are left.
+ */
+static unsigned int tandem_service_merge(struct tandem_fault *batch, unsigned int count)
 {
-	return READ_ONCE(as->state) != TANDEM_AS_ACTIVE;
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < count; i++)
+		if (i + 1 == count || batch[i].va != batch[i + 1].va)
+			batch[kept++] = batch[i];
+	return kept;
 }
 
-/*
- * The process is gone when nobody but us uses its memory: then nothing is worth serving, and mmput
- * brings the release that unbinds the address space.
- */
+/* When it ends early, mmput brings the release that unbinds the address space. */
 static void tandem_service_batch(struct tandem_as *as, unsigned int count)
 {
-	const struct tandem_fault *batch = as->faults->batch;
+	struct tandem_fault *batch = as->faults->batch;
 	struct mem_cgroup *memcg, *before;
-	unsigned int i;
+	unsigned int done = 0;
 
 	memcg = get_mem_cgroup_from_mm(as->mm);
 	before = set_active_memcg(memcg);
-	for (i = 0; i < count && !tandem_service_is_over(as); i++) {
-		if (atomic_read(&as->mm->mm_users) == 1)
-			break;
-		/*
-		 * Of one page the strongest access is served; if that is cancelled, REPLAY brings
-		 * the others back.
-		 */
-		if (i + 1 < count && batch[i].va == batch[i + 1].va)
-			continue;
-		tandem_service_fault(as, &batch[i]);
+	count = tandem_service_merge(batch, count);
+	while (done < count && !tandem_service_is_futile(as)) {
+		done += tandem_service_run(as, &batch[done], count - done);
 		cond_resched();
 	}
 	set_active_memcg(before);
