@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* soak --seed N --seconds S --threads T */
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include "../workloads/workload.hpp"
+#include "soak.hpp"
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && std::strcmp(argv[1], "--be-quiet-and-exit") == 0) /* what a child of the soak runs */
+		return 0;
+	soak::Options options;
+	workload::parse_options(argc, argv, "soak: random mixtures of what Linux does to memory, against a GPU that counts in it.",
+				{{"seed", "of the random choices", &options.seed, 0, UINT32_MAX},
+				 {"seconds", "to go on", &options.seconds, 1, 1'000'000},
+				 {"threads", "each with a region and a queue of its own", &options.threads, 1, 16}});
+	try {
+		soak::Result result = soak::run(options);
+
+		std::fputs(result.report.c_str(), stderr);
+		std::printf("soak: %s, seed %lu, %lu operations, each region gone over %lu times by the GPU\n",
+			    result.good ? "ok" : "FAILED", options.seed, result.operations, result.rounds);
+		return result.good ? 0 : 1;
+	} catch (const std::exception &problem) {
+		std::fprintf(stderr, "soak: %s\n", problem.what());
+		return 1;
+	}
+}
