@@ -100,6 +100,8 @@ examples:
 def memory_size(text):
     if not re.fullmatch(r"[1-9]\d*[MGmg]", text):
         raise argparse.ArgumentTypeError(f"'{text}' is no size; write 512M or 2G")
+    if text[-1] in "Mm" and int(text[:-1]) < machine.LEAST_MEMORY_MIB:
+        raise argparse.ArgumentTypeError(f"the guest does not boot in {text}; it needs {machine.LEAST_MEMORY_MIB}M")
     return text.upper()
 
 

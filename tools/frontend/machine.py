@@ -9,6 +9,7 @@ from . import wire
 
 DEFAULT_CPUS = 2
 DEFAULT_MEMORY = "2G"
+LEAST_MEMORY_MIB = 64  # kernel, initramfs and a workload; less and nothing comes up
 GPU_PORT = "gpuport"
 
 # loglevel=5: warnings and worse reach the serial console, which keeps the boot quick; init passes on everything.

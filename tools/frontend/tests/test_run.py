@@ -150,8 +150,8 @@ class RunTest(unittest.TestCase):
         self.assertEqual(text.count("is up after"), 1)
 
     def test_wrong_options(self):
-        for words in (["--cpus", "0"], ["--memory", "lots"], ["--timeout", "-1"], ["--gpu", "novalue"], ["--gpu", "bus=x"],
-                      ["--env", "novalue"], ["--translation", "magic"]):
+        for words in (["--cpus", "0"], ["--memory", "lots"], ["--memory", "10M"], ["--timeout", "-1"], ["--gpu", "novalue"],
+                      ["--gpu", "bus=x"], ["--env", "novalue"], ["--translation", "magic"]):
             self.assertEqual(self.tandem("run", *words, "vecadd"), 2, words)
             self.assertTrue(self.err)
 
