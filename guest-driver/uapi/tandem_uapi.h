@@ -9,7 +9,8 @@
  *
  * Each structure: (in) fields are read, (out) fields are written by the driver, reserved ones must be 0 (else EINVAL).
  * Common errors: EFAULT bad pointer; EINVAL bad value; EPERM another process; ENODEV the device is gone; EIO the device was
- * reset under this address space (open anew); ENOTTY unknown request.
+ * reset under this address space (open anew), but QUEUE_STATUS, QUEUE_DESTROY, QUEUE_REPORT and STATS go on answering for
+ * what was there; ENOTTY unknown request.
  */
 #ifndef TANDEM_UAPI_H
 #define TANDEM_UAPI_H
