@@ -97,8 +97,9 @@ void Uffd::run(const std::function<void(const Event &)> &function)
 	while (poll(entries, 2, -1) >= 0 && !entries[1].revents)
 		while (read(file_, &message, sizeof(message)) == sizeof(message))
 			if (message.event == UFFD_EVENT_PAGEFAULT) {
-				function({message.arg.pagefault.address & -page_bytes, message.arg.pagefault.flags});
+				/* Before the answer: who waited for it may look at the count at once. */
 				served_++;
+				function({message.arg.pagefault.address & -page_bytes, message.arg.pagefault.flags});
 			}
 }
 
