@@ -82,6 +82,8 @@ static const char * const tandem_counter_names[TANDEM_COUNTER_COUNT] = {
 	[TANDEM_COUNTER_COPY_BYTES] = "copy_bytes",
 	[TANDEM_COUNTER_COMMANDS] = "commands",
 	[TANDEM_COUNTER_SUSPENDS] = "suspends",
+	[TANDEM_COUNTER_ACCESS_EVENTS] = "access_events",
+	[TANDEM_COUNTER_POISON_HITS] = "poison_hits",
 };
 
 static int tandem_debugfs_counters_show(struct seq_file *seq, void *unused)

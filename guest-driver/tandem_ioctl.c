@@ -44,8 +44,10 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 	struct tandem_device *tdev = as->tdev;
 	const struct tandem_config *config = &tdev->config;
 
-	if (args->reserved[0] || args->reserved[1])
+	if (args->reserved)
 		return -EINVAL;
+	args->vram_kind = TANDEM_VRAM_NONE;
+	args->fabric = ~0U;
 	args->uapi_version = TANDEM_UAPI_MAJOR << 16 | TANDEM_UAPI_MINOR;
 	args->abi_version = config->abi_version;
 	args->compute_units = config->compute_units;

@@ -19,7 +19,7 @@
 #include <linux/types.h>
 
 #define TANDEM_UAPI_MAJOR 1
-#define TANDEM_UAPI_MINOR 1 /* 1: QUEUE_REPORT */
+#define TANDEM_UAPI_MINOR 2 /* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES */
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -37,17 +37,29 @@ struct tandem_ioc_query {
 	__u64 vram_bytes;          /* (out) */
 	__u64 features;            /* (out) TANDEM_FEATURE_* */
 	__u64 clock_ns;            /* (out) device clock now */
-	__u64 reserved[2];
+	__u32 vram_kind;           /* (out) enum tandem_vram_kind */
+	__u32 fabric;              /* (out) the GPU's number on the link between GPUs, ~0: on none */
+	__u64 reserved;
+};
+
+/* How Linux sees the GPU's memory. */
+enum tandem_vram_kind {
+	TANDEM_VRAM_NONE     = 0, /* there is none, or this kernel cannot lend it to processes */
+	TANDEM_VRAM_PRIVATE  = 1, /* MEMORY_DEVICE_PRIVATE: a CPU access brings the page home */
+	TANDEM_VRAM_COHERENT = 2, /* MEMORY_DEVICE_COHERENT: the CPU loads and stores there */
 };
 
 /* Binds the file to the process's memory. Once for a file: EBUSY the second time. EOPNOTSUPP: translation not to be had. */
 struct tandem_ioc_init {
 	__u32 translation;         /* (in) enum tandem_translation */
-	__u32 flags;               /* (in) 0 */
+	__u32 flags;               /* (in) TANDEM_INIT_* */
 	__u32 pasid;               /* (out) the address space's number, for traces */
 	__u32 reserved0;
 	__u64 reserved[2];
 };
+
+/* What GPU faults find moves to the GPU's memory, as if the whole address space preferred it (RANGE_SET overrules). */
+#define TANDEM_INIT_MIGRATE 0x1
 
 /* ENOSPC: no queue or doorbell left. */
 struct tandem_ioc_queue_create {
@@ -130,9 +142,75 @@ struct tandem_ioc_stats {
 	__u64 invalidations;       /* (out) sent to the device */
 	__u64 invalidations_empty; /* (out) notifier calls that had nothing to invalidate */
 	__u64 invalidate_wait_ns;  /* (out) time spent waiting for acknowledgements */
-	__u64 reserved[4];
+	__u64 pages_to_vram;       /* (out) 4 KiB pages moved to this GPU's memory, for this address space */
+	__u64 pages_to_system;     /* (out) and from it to the system's, whatever the cause */
+	__u64 pages_evicted;       /* (out) those among them that had to make room */
+	__u64 thrash_pins;         /* (out) times that a block was left where it was because it had moved to and fro */
 	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
 	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
+};
+
+/*
+ * ---- device memory ----
+ *
+ * Ranges are page aligned (EINVAL) and need not be mapped; what is unmapped, or cannot move (file, shared, hugetlb, special
+ * and pinned pages), stays. EOPNOTSUPP: the GPU has no memory for processes.
+ */
+enum tandem_location {
+	TANDEM_LOCATION_NONE   = 0, /* no wish: pages are used where they lie */
+	TANDEM_LOCATION_SYSTEM = 1,
+	TANDEM_LOCATION_DEVICE = 2, /* this GPU */
+};
+
+/* Moves pages now. 0 also when some could not be moved: see moved. ENOMEM: no room, even after evicting. EINTR. */
+struct tandem_ioc_prefetch {
+	__u64 start;               /* (in) */
+	__u64 length;              /* (in) */
+	__u32 location;            /* (in) SYSTEM or DEVICE */
+	__u32 flags;               /* (in) 0 */
+	__u64 moved;               /* (out) 4 KiB pages that moved */
+	__u64 resident;            /* (out) 4 KiB pages of the range that lie there now */
+	__u64 reserved[2];
+};
+
+/* Which of the fields of a range are set (RANGE_SET); the others stay as they are. */
+#define TANDEM_RANGE_PREFERRED   0x1
+#define TANDEM_RANGE_FLAGS       0x2
+
+#define TANDEM_RANGE_ACCESSED_BY 0x1 /* mapped for this GPU at once and where it lies; a GPU fault never moves it */
+#define TANDEM_RANGE_READ_MOSTLY 0x2 /* a GPU read never moves it; a write does if DEVICE is preferred */
+#define TANDEM_RANGE_COUNTED     0x4 /* access counters move it when it is used much, whatever the fault did */
+
+/* Wishes for a range of addresses, kept until they are set anew, over unmapping too, until the address space ends. */
+struct tandem_ioc_range {
+	__u64 start;               /* (in); RANGE_GET: (out) too, first byte that has these values */
+	__u64 length;              /* (in); RANGE_GET: (out) bytes that have these values */
+	__u32 fields;              /* (in) TANDEM_RANGE_*; RANGE_GET: 0 */
+	__u32 preferred;           /* (in), RANGE_GET: (out) enum tandem_location */
+	__u32 flags;               /* (in), RANGE_GET: (out) */
+	__u32 reserved0;
+	__u64 reserved[2];
+};
+
+/* Where the pages of a range are now; nothing is faulted in or moved. One byte a page. */
+struct tandem_ioc_pages {
+	__u64 start;               /* (in) */
+	__u64 length;              /* (in) at most 1 GiB */
+	__u64 pages;               /* (in) address of length / 4096 bytes */
+	__u64 reserved[2];
+};
+
+#define TANDEM_PAGE_PLACE     0x03 /* enum tandem_page_place */
+#define TANDEM_PAGE_WRITE     0x04 /* writable for the CPU or its owner */
+#define TANDEM_PAGE_HUGE      0x08 /* part of a mapping of 2 MiB or more */
+#define TANDEM_PAGE_MAPPED    0x10 /* this GPU has a translation */
+#define TANDEM_PAGE_MAPPED_WRITE 0x20 /* that it may write through */
+
+enum tandem_page_place {
+	TANDEM_PAGE_ABSENT = 0, /* nowhere: not touched yet, swapped out, or in the memory of a GPU on no common link */
+	TANDEM_PAGE_SYSTEM = 1,
+	TANDEM_PAGE_DEVICE = 2,
+	TANDEM_PAGE_PEER   = 3,
 };
 
 #define TANDEM_IOC_MAGIC 'T'
@@ -144,5 +222,9 @@ struct tandem_ioc_stats {
 #define TANDEM_IOC_WAIT          _IOWR(TANDEM_IOC_MAGIC, 0x45, struct tandem_ioc_wait)
 #define TANDEM_IOC_STATS         _IOWR(TANDEM_IOC_MAGIC, 0x46, struct tandem_ioc_stats)
 #define TANDEM_IOC_QUEUE_REPORT  _IOWR(TANDEM_IOC_MAGIC, 0x47, struct tandem_ioc_queue_report)
+#define TANDEM_IOC_PREFETCH      _IOWR(TANDEM_IOC_MAGIC, 0x48, struct tandem_ioc_prefetch)
+#define TANDEM_IOC_RANGE_SET     _IOWR(TANDEM_IOC_MAGIC, 0x49, struct tandem_ioc_range)
+#define TANDEM_IOC_RANGE_GET     _IOWR(TANDEM_IOC_MAGIC, 0x4a, struct tandem_ioc_range)
+#define TANDEM_IOC_PAGES         _IOWR(TANDEM_IOC_MAGIC, 0x4b, struct tandem_ioc_pages)
 
 #endif

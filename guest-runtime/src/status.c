@@ -91,6 +91,9 @@ static void describe_error(const struct tandem_ioc_queue_status *status, char *t
 	case TANDEM_QUEUE_SERVICE_FAILED:
 		snprintf(text, bytes, "the driver could not service a fault at 0x%llx (%s)", va, access);
 		break;
+	case TANDEM_QUEUE_MEMORY_ERROR:
+		snprintf(text, bytes, "memory error: the data at 0x%llx is lost (a poisoned page of video memory)", va);
+		break;
 	default:
 		snprintf(text, bytes, "unknown error %u at 0x%llx", status->error, va);
 	}

@@ -100,7 +100,7 @@ TEST_F(UapiTest, query_refuses_reserved_fields)
 {
 	tandem_ioc_query query{};
 
-	query.reserved[1] = 1;
+	query.reserved = 1;
 	EXPECT_EQ(call(file_, TANDEM_IOC_QUERY, &query), EINVAL);
 }
 

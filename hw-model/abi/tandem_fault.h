@@ -27,6 +27,7 @@ enum tandem_fault_reason {
 	TANDEM_FAULT_BAD_PTE     = 3, /* reserved bits or a shape that the level does not allow */
 	TANDEM_FAULT_TABLE_DMA   = 4, /* a table is not in memory */
 	TANDEM_FAULT_PAGE_DMA    = 5, /* the page itself is not in memory (or outside VRAM) */
+	TANDEM_FAULT_POISON      = 6, /* the page of VRAM is poisoned: cancel, nothing else helps */
 };
 
 enum tandem_fault_client {
@@ -70,6 +71,7 @@ enum tandem_queue_error {
 	TANDEM_QUEUE_ECALL              = 12,
 	TANDEM_QUEUE_LOST               = 13, /* the device was reset (set by the driver) */
 	TANDEM_QUEUE_SERVICE_FAILED     = 14, /* the driver could not service a fault (out of memory, process gone) */
+	TANDEM_QUEUE_MEMORY_ERROR       = 15, /* the data is lost: a poisoned page */
 };
 
 #endif

@@ -28,6 +28,11 @@
 #define TANDEM_REG_VRAM_BYTES       0x0020 /* RO 64  video memory */
 #define TANDEM_REG_CLOCK_NS         0x0028 /* RO 64  the device's clock, the one in trace records and signals */
 
+#define TANDEM_REG_FABRIC           0x0030 /* RO 32  this GPU's number on the link between GPUs, or TANDEM_FABRIC_NONE */
+#define TANDEM_REG_FABRIC_PEERS     0x0034 /* RO 32  bit n: GPU number n is on the link, too */
+#define TANDEM_FABRIC_NONE          0xffffffffu
+#define TANDEM_FABRIC_LIMIT         16     /* numbers 0..15: TANDEM_PTE_PEER has four bits */
+
 #define TANDEM_ID_VALUE             0x4d444e54u /* "TNDM" */
 
 #define TANDEM_FEATURE_VRAM_BAR     TANDEM_BIT(0) /* video memory can be reached through BAR 4 */
@@ -51,6 +56,15 @@
 #define TANDEM_REG_INTERRUPT_STATUS 0x0050 /* W1C 32 0  bit n: vector n was raised since it was last cleared */
 #define TANDEM_REG_INTERRUPT_ENABLE 0x0054 /* RW 32  0  bit n: vector n may be raised */
 #define TANDEM_REG_STATUS_PAGE      0x0058 /* RW 64  0  DMA address of struct tandem_status_page, 4 KiB aligned */
+
+/*
+ * Access counters: for each address space and region of TANDEM_ACCESS_REGION bytes, how often wavefronts reached beyond the
+ * GPU's own memory (apertures system and peer): one for each memory instruction and page. When a region's count reaches the
+ * threshold, TANDEM_EVENT_ACCESS_COUNTER is posted, once until TANDEM_COMMAND_ACCESS_CLEAR names the region. The counters are
+ * a cache: a region that is rarely reached may lose its count.
+ */
+#define TANDEM_REG_ACCESS_THRESHOLD 0x0060 /* RW 32  0  0: nothing is counted */
+#define TANDEM_ACCESS_REGION        0x10000ULL
 
 /* Kernel command ring: struct tandem_command, produced by the driver */
 #define TANDEM_REG_COMMAND_BASE     0x0100 /* RW 64  0  DMA address, 4 KiB aligned */
@@ -84,6 +98,9 @@
 #define TANDEM_TEST_STALL_INVALIDATE TANDEM_BIT(0) /* invalidations are not served: their deadline passes */
 #define TANDEM_TEST_STALL_COMMAND   TANDEM_BIT(1) /* kernel commands are not served */
 #define TANDEM_TEST_STALL_FAULT     TANDEM_BIT(2) /* fault records are held back */
+
+#define TANDEM_REG_TEST_COPY_FAIL   0x0f04 /* RW 32  0  so many COPY and FILL commands fail half-way, counting down */
+#define TANDEM_REG_TEST_POISON      0x0f08 /* WO 64     offset: this page of VRAM is poisoned from now on */
 
 #define TANDEM_RING_ORDER_MIN 1
 #define TANDEM_RING_ORDER_MAX 16
@@ -123,7 +140,9 @@ enum tandem_counter {
 	TANDEM_COUNTER_COPY_BYTES        = 22,
 	TANDEM_COUNTER_COMMANDS          = 23,
 	TANDEM_COUNTER_SUSPENDS          = 24, /* workgroups taken off a compute unit at the end of a time slice */
-	TANDEM_COUNTER_COUNT             = 25,
+	TANDEM_COUNTER_ACCESS_EVENTS     = 25, /* regions whose access counter reached the threshold */
+	TANDEM_COUNTER_POISON_HITS       = 26, /* accesses and copies that met a poisoned page */
+	TANDEM_COUNTER_COUNT             = 27,
 };
 
 #endif

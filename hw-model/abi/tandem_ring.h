@@ -45,6 +45,8 @@ enum tandem_command_type {
 	TANDEM_COMMAND_FILL          = 9, /* copy engine: fills with a 64-bit pattern */
 	TANDEM_COMMAND_NOTE          = 10, /* into the trace: a driver's event (enum tandem_cause, range) */
 	TANDEM_COMMAND_QUEUE_REPORT  = 11, /* pasid, queue: where to describe a wavefront that fails (tandem_report.h) */
+	TANDEM_COMMAND_MIGRATED      = 12, /* into the trace: pages have moved */
+	TANDEM_COMMAND_ACCESS_CLEAR  = 13, /* pasid: access counters of [start, end) begin again at 0 and may report again */
 };
 
 #define TANDEM_COMMAND_INTERRUPT 0x0001 /* raise TANDEM_VECTOR_COMMAND when done */
@@ -85,7 +87,8 @@ struct tandem_command {
 			uint64_t bytes;        /* 0x20 */
 			uint8_t source_aperture;      /* 0x28 enum tandem_aperture */
 			uint8_t destination_aperture; /* 0x29 */
-			uint16_t reserved0;
+			uint8_t source_peer;          /* 0x2a which peer, for the peer aperture; else 0 */
+			uint8_t destination_peer;     /* 0x2b */
 			uint32_t reserved1;
 			uint64_t reserved2[2];
 		} copy;
@@ -104,6 +107,23 @@ struct tandem_command {
 						* TANDEM_WAVE_REPORT_ALIGN; 0: nowhere, as after QUEUE_CREATE */
 			uint64_t reserved[4];
 		} report;
+		struct {
+			uint32_t cause;        /* 0x10 enum tandem_migrate_cause */
+			uint32_t tgid;         /* 0x14 of the process whose pages moved, 0 if unknown */
+			uint64_t start;        /* 0x18 VA; EVICT and REMOVE without a known process: VRAM offset */
+			uint64_t end;          /* 0x20 exclusive */
+			uint64_t bytes;        /* 0x28 moved; the rest of the range stayed */
+			uint64_t nanoseconds;  /* 0x30 from the first look at the pages to the end */
+			uint8_t from;          /* 0x38 enum tandem_aperture */
+			uint8_t to;            /* 0x39 */
+			uint16_t reserved0;
+			uint32_t failed;       /* 0x3c pages that were to move and did not */
+		} migrated;
+		struct {
+			uint64_t start;        /* 0x10 multiple of TANDEM_ACCESS_REGION */
+			uint64_t end;          /* 0x18 exclusive, the same */
+			uint64_t reserved[4];
+		} access;
 		uint64_t words[6];
 	} u;
 };
@@ -122,6 +142,7 @@ enum tandem_command_error {
 	TANDEM_COMMAND_BAD_ADDRESS     = 4, /* misaligned, out of range, or no memory there */
 	TANDEM_COMMAND_BAD_PARAMETER   = 5,
 	TANDEM_COMMAND_COPY_FAILED     = 6, /* DMA error on the way; an unknown part was copied */
+	TANDEM_COMMAND_POISONED        = 7, /* COPY: the source is poisoned; an unknown part was copied */
 };
 
 enum tandem_translation {
@@ -182,6 +203,17 @@ enum tandem_cause {
 	TANDEM_CAUSE_LIMIT           = 68,
 };
 
+/* Why pages moved. */
+enum tandem_migrate_cause {
+	/* 0 is not valid */
+	TANDEM_MIGRATE_REQUEST   = 1, /* the process asked for it */
+	TANDEM_MIGRATE_GPU_FAULT = 2,
+	TANDEM_MIGRATE_CPU_FAULT = 3,
+	TANDEM_MIGRATE_EVICT     = 4, /* VRAM was wanted for others */
+	TANDEM_MIGRATE_ACCESS    = 5, /* an access counter */
+	TANDEM_MIGRATE_REMOVE    = 6, /* the driver lets go of the device */
+};
+
 /* ---- events: 32 bytes ---- */
 
 enum tandem_event_type {
@@ -189,6 +221,8 @@ enum tandem_event_type {
 	TANDEM_EVENT_SIGNAL        = 1, /* a signal with an event id was decremented; value: event id */
 	TANDEM_EVENT_QUEUE_ERROR   = 2, /* code: enum tandem_queue_error; value: VA concerned */
 	TANDEM_EVENT_COMMAND_ERROR = 3, /* code: enum tandem_command_error; value: seqno of the command */
+	TANDEM_EVENT_POISON        = 4, /* value: VRAM offset of the page; posted when it is found, and for each after ENABLE */
+	TANDEM_EVENT_ACCESS_COUNTER = 5, /* pasid; value: VA of the region; detail: its count */
 };
 
 struct tandem_event {

@@ -78,7 +78,12 @@ enum tandem_trace_type {
 	TANDEM_TRACE_COMMAND     = 20, /* kernel command completed. detail: type | error << 16; seqno; a: nanoseconds since it was
 					* fetched */
 	TANDEM_TRACE_SUSPEND     = 21, /* a workgroup leaves a compute unit (a = 0) or returns (a = 1); seqno: packet number */
-	TANDEM_TRACE_TYPE_LIMIT  = 22,
+	TANDEM_TRACE_MIGRATE     = 22, /* pages have moved, told by the driver. va, bytes: range; seqno: command; queue: tgid; detail:
+					* enum tandem_migrate_cause | from << 8 | to << 16 (apertures); a: bytes moved | pages failed
+					* << 48; b: nanoseconds */
+	TANDEM_TRACE_POISON      = 23, /* va: VRAM offset of the page; a: 0 found, 1 met by an access or a copy */
+	TANDEM_TRACE_ACCESS_COUNTER = 24, /* va, bytes: region; a: its count */
+	TANDEM_TRACE_TYPE_LIMIT  = 25,
 };
 
 /* What kind of fence a FENCE record tells of. */
