@@ -241,7 +241,7 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
   const bool linear = kind == CopyKind::Linear;
   const bool apertures_known = copy.destination_aperture <= TANDEM_APERTURE_VRAM &&
                                (!linear || copy.source_aperture <= TANDEM_APERTURE_VRAM);
-  if (!apertures_known || copy.reserved0 || copy.reserved1 || !all_zero(copy.reserved2, std::size(copy.reserved2)))
+  if (!apertures_known || copy.source_peer || copy.destination_peer || copy.reserved1 || !all_zero(copy.reserved2, std::size(copy.reserved2)))
     return TANDEM_COMMAND_BAD_PARAMETER;
   const uint64_t room = ~0ULL - copy.bytes;
   if (copy.destination > room || (linear && copy.source > room)) return TANDEM_COMMAND_BAD_ADDRESS;
