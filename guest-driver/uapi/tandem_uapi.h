@@ -146,6 +146,7 @@ struct tandem_ioc_stats {
 	__u64 pages_to_system;     /* (out) and from it to the system's, whatever the cause */
 	__u64 pages_evicted;       /* (out) those among them that had to make room */
 	__u64 thrash_pins;         /* (out) times that a block was left where it was because it had moved to and fro */
+	__u64 reserved[4];
 	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
 	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
 };
