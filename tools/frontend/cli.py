@@ -111,6 +111,12 @@ def cpu_count(text):
     return int(text)
 
 
+def gpu_count(text):
+    if not text.isdigit() or not 1 <= int(text) <= machine.MOST_GPUS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to {machine.MOST_GPUS}")
+    return int(text)
+
+
 def round_count(text):
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 100")
@@ -130,6 +136,8 @@ def seconds(text):
 def add_machine_options(parser):
     group = parser.add_argument_group("the machine")
     group.add_argument("--gpu", default="", metavar="KEY=VALUE,...", help="properties of the GPU; '--gpu help' lists them")
+    group.add_argument("--gpus", type=gpu_count, default=1, metavar="N",
+                       help="how many of them, all with these properties (default %(default)s); /dev/tandem0 is the first")
     group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
                        help="processors of the guest (default %(default)s)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
@@ -142,7 +150,7 @@ def add_machine_options(parser):
     group.add_argument("--deterministic", action="store_true", help="one thread and virtual time: the same run every time")
     group.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
                        help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
-    group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE")
+    group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE; a second GPU writes to one named after it")
     group.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
     group.add_argument("--no-gpu", action="store_true", help=argparse.SUPPRESS)  # for tests of the front end itself
 

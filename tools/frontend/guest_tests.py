@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
 
-share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "fault-entries=8", "cpus": 4,
+share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "test-hooks=on", "gpus": 2, "cpus": 4,
 "memory": "4G", "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}. Programs with equal needs
 share a boot. A GPU property that the user gives wins over the file's.
 """
@@ -21,7 +21,7 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "cpus", "memory", "kernel_args", "modules", "timeout"}
+CONFIG_KEYS = {"description", "gpu", "gpus", "cpus", "memory", "kernel_args", "modules", "timeout"}
 
 
 def load_configs(guest_dir):
@@ -43,6 +43,7 @@ def machine_for(base, config, user_gpu):
     """The machine of these tests: the base, changed by their configuration, changed by the user's --gpu."""
     return dataclasses.replace(
         base, cpus=config.get("cpus", base.cpus), memory=config.get("memory", base.memory),
+        gpus=max(base.gpus, config.get("gpus", 1)),
         gpu=gpu_options.merge(config.get("gpu", ""), user_gpu),
         kernel_arguments=[*base.kernel_arguments, *config.get("kernel_args", "").split()])
 

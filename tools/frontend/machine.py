@@ -4,13 +4,14 @@
 Nothing is started here. boot.py passes the open descriptors in and runs the result.
 """
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from . import wire
 
 DEFAULT_CPUS = 2
 DEFAULT_MEMORY = "2G"
 LEAST_MEMORY_MIB = 64  # kernel, initramfs and a workload; less and nothing comes up
-GPU_PORT = "gpuport"
+MOST_GPUS = 4
 
 # loglevel=5: warnings and worse reach the serial console, which keeps the boot quick; init passes on everything.
 # tsc=reliable: every virtual CPU reads the host's counter; a watchdog would only mistake a busy host for a bad clock.
@@ -32,6 +33,7 @@ class MachineConfig:
     deterministic: bool = False
     gpu: str = ""
     gpu_present: bool = True
+    gpus: int = 1
     trace: str = None
     kernel: str = "default"
     kernel_arguments: list = field(default_factory=list)
@@ -61,14 +63,24 @@ def processors(config):
     return ["-cpu", "max,la57=off", "-smp", f"{config.cpus},maxcpus={maximum}"]
 
 
-def gpu(config):
-    if not config.gpu_present:
-        return []
-    properties = [f"bus={GPU_PORT}"] + [part for part in (config.gpu,) if part]
+def trace_file(trace, number):
+    """Each GPU writes a trace of its own: run.trace, then run.gpu1.trace and so on."""
+    path = PurePath(trace)
+    return str(path.with_name(f"{path.stem}.gpu{number}{path.suffix}")) if number else trace
+
+
+def gpu(config, number):
+    """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there."""
+    properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (config.gpu,) if part]
     if config.trace:
-        properties.append(f"trace={escape(config.trace)}")
-    port = f"pcie-root-port,id={GPU_PORT},bus=pcie.0,chassis=1"
+        properties.append(f"trace={escape(trace_file(config.trace, number))}")
+    port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,chassis={number + 1}"
     return ["-device", port, "-device", ",".join(["tandem-gpu", *properties])]
+
+
+def gpus(config):
+    count = config.gpus if config.gpu_present else 0
+    return [word for number in range(count) for word in gpu(config, number)]
 
 
 def channels(control_fd, monitor_fd, serial_path):
@@ -93,5 +105,5 @@ def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_pa
         str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), "-m", config.memory,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
-        *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpu(config), *config.qemu_arguments,
+        *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config), *config.qemu_arguments,
     ]

@@ -45,7 +45,8 @@ def machine_config(args, trace=None):
     trace = trace or args.trace
     return MachineConfig(
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
-        gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, trace=os.path.abspath(trace) if trace else None,
+        gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, gpus=args.gpus,
+        trace=os.path.abspath(trace) if trace else None,
         kernel=args.kernel, kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 

@@ -76,9 +76,17 @@ class MachineTest(unittest.TestCase):
 
     def test_gpu_sits_behind_a_root_port_and_takes_its_properties(self):
         devices = self.after(self.command(gpu="l1-sets=4", trace="/a,b.trace"), "-device")
-        self.assertIn("tandem-gpu,bus=gpuport,l1-sets=4,trace=/a,,b.trace", devices)
-        self.assertTrue(any(device.startswith("pcie-root-port,id=gpuport") for device in devices))
+        self.assertIn("tandem-gpu,id=gpu0,bus=gpuport0,l1-sets=4,trace=/a,,b.trace", devices)
+        self.assertTrue(any(device.startswith("pcie-root-port,id=gpuport0") for device in devices))
         self.assertNotIn("tandem-gpu", " ".join(self.command(gpu_present=False)))
+
+    def test_each_gpu_has_a_port_and_a_trace_of_its_own(self):
+        devices = self.after(self.command(gpus=2, gpu="seed=1", trace="/a.b/c.trace"), "-device")
+        self.assertEqual([device for device in devices if device.startswith("tandem-gpu")],
+                         ["tandem-gpu,id=gpu0,bus=gpuport0,seed=1,trace=/a.b/c.trace",
+                          "tandem-gpu,id=gpu1,bus=gpuport1,seed=1,trace=/a.b/c.gpu1.trace"])
+        self.assertEqual([device.split("chassis=")[1] for device in devices if "chassis" in device], ["1", "2"])
+        self.assertNotIn("tandem-gpu", " ".join(self.command(gpus=2, gpu_present=False)))
 
     def test_commas_in_paths_are_escaped_and_own_arguments_come_last(self):
         command = self.command(qemu_arguments=["-d", "guest_errors"])

@@ -150,7 +150,7 @@ class RunTest(unittest.TestCase):
         self.assertEqual(text.count("is up after"), 1)
 
     def test_wrong_options(self):
-        for words in (["--cpus", "0"], ["--memory", "lots"], ["--memory", "10M"], ["--timeout", "-1"], ["--gpu", "novalue"],
+        for words in (["--cpus", "0"], ["--gpus", "0"], ["--gpus", "5"], ["--memory", "lots"], ["--memory", "10M"], ["--timeout", "-1"], ["--gpu", "novalue"],
                       ["--gpu", "bus=x"], ["--env", "novalue"], ["--translation", "magic"]):
             self.assertEqual(self.tandem("run", *words, "vecadd"), 2, words)
             self.assertTrue(self.err)
