@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .cache import checkout_root
 from .gtest_stream import Case, is_disabled, parse_list
+from .interrupts import InterruptsHeld
 from .results import FAILED, PASSED, SKIPPED
 
 LIST_TIMEOUT_S = 60
@@ -50,13 +51,15 @@ class HostProgram:
 
     def _follow(self, arguments, stream, limit):
         """Run the program, feed what it prints to the stream, and say why it ended early, if it did."""
-        process = subprocess.Popen(self.command + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, cwd=self.directory, env=self.environment, start_new_session=True)
-        try:
-            late = self._feed(process.stdout, stream, limit)
-        finally:
-            if process.poll() is None:
-                _end_group(process)
+        with InterruptsHeld() as interrupts:
+            process = subprocess.Popen(self.command + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, cwd=self.directory, env=self.environment, start_new_session=True)
+            try:
+                interrupts.deliver()
+                late = self._feed(process.stdout, stream, limit)
+            finally:
+                if process.poll() is None:
+                    _end_group(process)
         reason = f"no end within {limit:g} s" if late else _ending(process.wait())
         if reason:
             stream.abandon(reason)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from .cache import cache_root, inherited_locks, read_json, write_json
+from .interrupts import InterruptsHeld
 from .status import FrontendError
 
 TERMINAL_INTERVAL = 0.2
@@ -241,22 +242,24 @@ def run_logged(command: Sequence[str | Path], *, log: Path, title: str, cwd: Pat
     lines: list[str] = []
     with open(log, "w", encoding="utf-8", errors="replace") as record:
         record.write(f"$ {' '.join(words)}\n")
-        try:
-            process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-                                       start_new_session=True, pass_fds=inherited_locks())
-        except OSError as error:
-            raise FrontendError(f"{title}: cannot start {words[0]}: {error.strerror}") from error
-        with process.stdout, _ticking(on_tick):
+        with InterruptsHeld() as interrupts:
             try:
-                for line in process.stdout:
-                    record.write(line)
-                    record.flush()
-                    lines.append(line)
-                    on_line(line)
-                    if echo:
-                        print(line, end="", file=sys.stderr, flush=True)
-                status = process.wait()
+                process = subprocess.Popen(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                           stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+                                           start_new_session=True, pass_fds=inherited_locks())
+            except OSError as error:
+                raise FrontendError(f"{title}: cannot start {words[0]}: {error.strerror}") from error
+            try:
+                with process.stdout, _ticking(on_tick):
+                    interrupts.deliver()
+                    for line in process.stdout:
+                        record.write(line)
+                        record.flush()
+                        lines.append(line)
+                        on_line(line)
+                        if echo:
+                            print(line, end="", file=sys.stderr, flush=True)
+                    status = process.wait()
             except BaseException:
                 end_process_group(process)
                 raise

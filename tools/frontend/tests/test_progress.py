@@ -70,6 +70,19 @@ class Commands(ProgressCase):
             time.sleep(0.01)
         self.assertFalse(running(child))
 
+    def test_interrupt_before_the_start_is_known_ends_the_child_too(self):
+        children = []
+        start = subprocess.Popen
+
+        def interrupted(*arguments, **options):
+            children.append(start(*arguments, **options))
+            signal.raise_signal(signal.SIGINT)
+            return children[-1]
+
+        with mock.patch("subprocess.Popen", interrupted), self.assertRaises(KeyboardInterrupt):
+            run_step(Reporter(io.StringIO()), "s", "t", ["sleep", "60"])
+        self.assertIsNotNone(children[0].poll())
+
     def wait_for_pid(self, path):
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
