@@ -54,6 +54,19 @@ static int choose_translation(const struct tandem_open_options *options, uint32_
 	return name && *name ? translation_by_name(name, translation) : 0;
 }
 
+static int choose_flags(const struct tandem_open_options *options, uint32_t *flags)
+{
+	const char *migrate = getenv("TANDEM_MIGRATE");
+
+	*flags = options ? options->flags : 0;
+	if (!migrate || !*migrate || strcmp(migrate, "0") == 0)
+		return 0;
+	if (strcmp(migrate, "1"))
+		return tandem_fail(TANDEM_ERROR_INVALID, "TANDEM_MIGRATE is \"%s\"; it can be 0 or 1", migrate);
+	*flags |= TANDEM_INIT_MIGRATE;
+	return 0;
+}
+
 static const char *choose_path(const struct tandem_open_options *options)
 {
 	const char *path = getenv("TANDEM_DEVICE");
@@ -74,9 +87,9 @@ static int check_versions(const struct tandem_ioc_query *info, const char *path)
 	return 0;
 }
 
-static int bind_device(struct tandem_device *device, uint32_t translation, const char *path)
+static int bind_device(struct tandem_device *device, uint32_t translation, uint32_t flags, const char *path)
 {
-	struct tandem_ioc_init init = {.translation = translation};
+	struct tandem_ioc_init init = {.translation = translation, .flags = flags};
 	int error = tandem_ioctl(device, TANDEM_IOC_QUERY, &device->info);
 
 	if (error)
@@ -87,7 +100,8 @@ static int bind_device(struct tandem_device *device, uint32_t translation, const
 		return status;
 	error = tandem_ioctl(device, TANDEM_IOC_INIT, &init);
 	if (error)
-		return tandem_fail_errno(error, "making an address space on %s (translation %u)", path, translation);
+		return tandem_fail_errno(error, "making an address space on %s (translation %u, flags 0x%x)", path,
+					 translation, flags);
 	device->pasid = init.pasid;
 	void *page = mmap(NULL, TANDEM_DOORBELL_PAGE_SIZE, PROT_WRITE, MAP_SHARED, device->file, TANDEM_MMAP_DOORBELLS);
 
@@ -100,9 +114,11 @@ static int bind_device(struct tandem_device *device, uint32_t translation, const
 int tandem_open(const struct tandem_open_options *options, struct tandem_device **device)
 {
 	const char *path = choose_path(options);
-	uint32_t translation;
+	uint32_t translation, flags;
 	int status = choose_translation(options, &translation);
 
+	if (!status)
+		status = choose_flags(options, &flags);
 	if (status)
 		return status;
 	struct tandem_device *made = calloc(1, sizeof(*made));
@@ -114,7 +130,7 @@ int tandem_open(const struct tandem_open_options *options, struct tandem_device 
 	if (made->file < 0)
 		status = tandem_fail_errno(errno, "opening %s", path);
 	else
-		status = bind_device(made, translation, path);
+		status = bind_device(made, translation, flags, path);
 	if (status) {
 		tandem_close(made);
 		return status;

@@ -68,6 +68,7 @@ struct tandem_module; /* opaque: a kernel file in memory */
 struct tandem_open_options {
 	uint32_t translation; /* enum tandem_translation; 0: as TANDEM_TRANSLATION says (mirror, sva, softtlb), else mirror */
 	const char *path;     /* NULL: as TANDEM_DEVICE says, else /dev/tandem0 */
+	uint32_t flags;       /* TANDEM_INIT_*; TANDEM_MIGRATE=1 in the environment adds TANDEM_INIT_MIGRATE */
 };
 
 /* options may be NULL. */
@@ -84,6 +85,34 @@ uint32_t tandem_pasid(const struct tandem_device *device);
 
 /* The open file, for calls that this library does not wrap. It stays the device's. */
 int tandem_file(const struct tandem_device *device);
+
+/* ---- device memory ----
+ *
+ * Any page of the process may lie in the GPU's memory and stays the process's: pointers do not change, and a CPU that reads or
+ * writes it finds its contents (a private page comes home for that; tandem_query() tells the kind in vram_kind). Here a
+ * program says where pages should be; it never has to. Ranges are multiples of 4 KiB, or TANDEM_ERROR_INVALID.
+ * TANDEM_ERROR_UNSUPPORTED: this GPU has no memory for processes.
+ */
+
+/*
+ * Moves the range's pages now: to this GPU's memory (TANDEM_LOCATION_DEVICE) or to the system's. Pages that are not there yet, or
+ * that cannot move (file, shared, pinned ...), stay where they are: success all the same. moved (may be NULL) takes the number
+ * of pages that moved. TANDEM_ERROR_MEMORY: no room, even after evicting.
+ */
+int tandem_prefetch(struct tandem_device *device, const void *address, size_t bytes, enum tandem_location location,
+		    uint64_t *moved);
+
+/*
+ * Wishes for a range of addresses: where its pages are preferred, and TANDEM_RANGE_* flags. wishes->fields says which of the two
+ * are set. They hold until they are set anew, whatever is mapped there meanwhile, or until the device is closed.
+ */
+int tandem_range_set(struct tandem_device *device, const struct tandem_ioc_range *wishes);
+
+/* The wishes that hold at an address, and the range around it that has the same. */
+int tandem_range_get(struct tandem_device *device, const void *address, struct tandem_ioc_range *wishes);
+
+/* Where pages are at this moment, a byte each (TANDEM_PAGE_*): bytes / 4096 of them, bytes at most 1 GiB. Moves nothing. */
+int tandem_pages(struct tandem_device *device, const void *address, size_t bytes, uint8_t *pages);
 
 /* ---- kernels ---- */
 

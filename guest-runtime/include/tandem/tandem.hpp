@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "tandem/tandem.h"
 
@@ -228,6 +229,39 @@ public:
 		return wrap<Queue>(obtain<tandem_queue *>(tandem_queue_create, get(), options));
 	}
 
+	/* Pages moved; see tandem_prefetch(). */
+	Result<std::uint64_t> prefetch(const void *address, std::size_t bytes, tandem_location location) const
+	{
+		return obtain<std::uint64_t>(tandem_prefetch, get(), address, bytes, location);
+	}
+
+	/* Where pages of the range are preferred from now on; its flags stay as they are. */
+	Outcome prefer(const void *address, std::size_t bytes, tandem_location location) const
+	{
+		return set_range(address, bytes, TANDEM_RANGE_PREFERRED, location, 0);
+	}
+
+	/* The range's TANDEM_RANGE_* flags from now on; the preferred location stays as it is. */
+	Outcome advise(const void *address, std::size_t bytes, std::uint32_t flags) const
+	{
+		return set_range(address, bytes, TANDEM_RANGE_FLAGS, TANDEM_LOCATION_NONE, flags);
+	}
+
+	Result<tandem_ioc_range> range(const void *address) const
+	{
+		return obtain<tandem_ioc_range>(tandem_range_get, get(), address);
+	}
+
+	/* A byte for each page; see tandem_pages(). */
+	Result<std::vector<std::uint8_t>> pages(const void *address, std::size_t bytes) const
+	{
+		std::vector<std::uint8_t> result(bytes / 4096);
+
+		if (int status = tandem_pages(get(), address, bytes, result.data()))
+			return Error::last(status);
+		return result;
+	}
+
 	/* See tandem_module_find(). */
 	Result<Module> module(const char *name) const
 	{
@@ -235,6 +269,19 @@ public:
 	}
 
 private:
+	Outcome set_range(const void *address, std::size_t bytes, std::uint32_t fields, tandem_location location,
+			  std::uint32_t flags) const
+	{
+		tandem_ioc_range wishes{};
+
+		wishes.start = reinterpret_cast<std::uintptr_t>(address);
+		wishes.length = bytes;
+		wishes.fields = fields;
+		wishes.preferred = location;
+		wishes.flags = flags;
+		return outcome(tandem_range_set(get(), &wishes));
+	}
+
 	template <typename Wrapper, typename Raw> static Result<Wrapper> wrap(Result<Raw> raw)
 	{
 		if (!raw)
