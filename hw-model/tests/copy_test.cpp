@@ -253,6 +253,34 @@ TEST(Copy, PhysicalCopiesReportWhatIsNotMemory) {
   EXPECT_EQ(error_of([](Command c) { c.u.copy.bytes = 0; }), 0);
 }
 
+TEST(Copy, AFailureThatATestAskedForComesHalfWayAndAsOftenAsAskedFor) {
+  TestDriver driver;
+  const uint64_t from = driver.pages.take(4 * kPage), to = driver.pages.take(4 * kPage);
+  std::memset(driver.host.ram(from), 0x5a, 4 * kPage);
+  const auto outcome = [&](tandem_command_type type, uint64_t bytes) {
+    std::memset(driver.host.ram(to), 0, 4 * kPage);
+    tandem_command copy = driver.command(type);
+    copy.u.copy.source = type == TANDEM_COMMAND_COPY ? from : 0x5a5a5a5a5a5a5a5a;
+    copy.u.copy.destination = to;
+    copy.u.copy.bytes = bytes;
+    driver.execute(copy);
+    const auto written = std::count(driver.host.ram(to), driver.host.ram(to + 4 * kPage), std::byte{0x5a});
+    return std::pair<int, uint64_t>(driver.events_waiting() ? driver.take_event().code : 0, written);
+  };
+  using Outcome = std::pair<int, uint64_t>;
+  driver.write32(TANDEM_REG_TEST_COPY_FAIL, 3);
+  EXPECT_EQ(outcome(TANDEM_COMMAND_COPY, 4 * kPage), Outcome(TANDEM_COMMAND_COPY_FAILED, 2 * kPage));
+  EXPECT_EQ(driver.read32(TANDEM_REG_TEST_COPY_FAIL), 2u);
+  EXPECT_EQ(outcome(TANDEM_COMMAND_FILL, 3 * kPage), Outcome(TANDEM_COMMAND_COPY_FAILED, 3 * kPage / 2));
+  EXPECT_EQ(outcome(TANDEM_COMMAND_COPY, 1), Outcome(TANDEM_COMMAND_COPY_FAILED, 0));
+  EXPECT_EQ(outcome(TANDEM_COMMAND_COPY, 4 * kPage), Outcome(0, 4 * kPage));
+  EXPECT_EQ(driver.read32(TANDEM_REG_TEST_COPY_FAIL), 0u);
+
+  driver.write32(TANDEM_REG_TEST_COPY_FAIL, 3);
+  driver.write32(TANDEM_REG_CONTROL, TANDEM_CONTROL_RESET);
+  EXPECT_EQ(driver.read32(TANDEM_REG_TEST_COPY_FAIL), 0u);
+}
+
 TEST(Copy, ResetInTheMiddleWritesNothingMore) {
   tandem_model_config config = small_config();
   config.copy_chunk_bytes = 64;

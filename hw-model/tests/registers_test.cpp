@@ -128,6 +128,27 @@ TEST(Commands, MistakesCompleteWithAnEvent) {
   EXPECT_EQ(error_of(wrap), TANDEM_COMMAND_BAD_ADDRESS);
 }
 
+TEST(Commands, AMigrationThatMakesNoSenseIsRefused) {
+  TestDriver driver;
+  const auto error_of = [&](auto&& spoil) {
+    tandem_command migrated = driver.command(TANDEM_COMMAND_MIGRATED);
+    migrated.u.migrated.cause = TANDEM_MIGRATE_EVICT;
+    migrated.u.migrated.end = 4096;
+    spoil(migrated);
+    driver.execute(migrated);
+    return driver.events_waiting() ? static_cast<int>(driver.take_event().code) : 0;
+  };
+  using Command = tandem_command&;
+  EXPECT_EQ(error_of([](Command) {}), 0);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.cause = 0; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.cause = TANDEM_MIGRATE_REMOVE + 1; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.from = 3; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.to = 3; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.start = 8192; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.migrated.reserved0 = 1; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(driver.host.traced(TANDEM_TRACE_MIGRATE).size(), 1u);
+}
+
 TEST(Commands, CopyAndFillPhysicalMemory) {
   tandem_model_config config = small_config();
   config.vram_bytes = 2 << 20;

@@ -183,6 +183,26 @@ TEST(Trace, CommandsCopiesAndTheDriversNotes) {
   EXPECT_EQ(noted.a, 2u);
   EXPECT_EQ(noted.queue, 7u);
 
+  tandem_command migrated = driver.command(TANDEM_COMMAND_MIGRATED, 1);
+  migrated.u.migrated.cause = TANDEM_MIGRATE_CPU_FAULT;
+  migrated.u.migrated.tgid = 7;
+  migrated.u.migrated.start = 0x200000;
+  migrated.u.migrated.end = 0x400000;
+  migrated.u.migrated.bytes = 0x1fe000;
+  migrated.u.migrated.nanoseconds = 5000;
+  migrated.u.migrated.from = TANDEM_APERTURE_VRAM;
+  migrated.u.migrated.failed = 2;
+  driver.execute(migrated);
+  const auto migrate = last(driver, TANDEM_TRACE_MIGRATE);
+  EXPECT_EQ(migrate.detail, static_cast<uint32_t>(TANDEM_MIGRATE_CPU_FAULT | TANDEM_APERTURE_VRAM << 8));
+  EXPECT_EQ(migrate.pasid, 1u);
+  EXPECT_EQ(migrate.queue, 7u);
+  EXPECT_EQ(migrate.va, 0x200000u);
+  EXPECT_EQ(migrate.bytes, 0x200000u);
+  EXPECT_EQ(migrate.seqno, migrated.seqno);
+  EXPECT_EQ(migrate.a, 0x1fe000u | 2ULL << 48);
+  EXPECT_EQ(migrate.b, 5000u);
+
   driver.execute(driver.command(static_cast<tandem_command_type>(99)));
   EXPECT_EQ(last(driver, TANDEM_TRACE_COMMAND).detail, 99u | TANDEM_COMMAND_BAD_TYPE << 16);
   driver.execute(driver.command(TANDEM_COMMAND_NOP));

@@ -8,7 +8,7 @@ import functools
 
 from .vocabulary import constant, enum_names, process_name, record_type, set_flags
 
-ADDRESSES = {"va", "root", "pc", "source", "destination", "notify_start", "notify_end", "pte", "page"}
+ADDRESSES = {"va", "vram_offset", "root", "pc", "source", "destination", "notify_start", "notify_end", "pte", "page"}
 
 
 def _end(record):
@@ -153,11 +153,46 @@ def _suspend(record):
     return {"packet": record[8], "returns": bool(record[9])}
 
 
+def bytes_migrated(record):
+    return record[9] & ((1 << 48) - 1)
+
+
+def pages_failed(record):
+    return record[9] >> 48
+
+
+def migrate_cause(record):
+    return enum_names("tandem_migrate_cause")[record[5] & 0xff]
+
+
+def migrate_ends(record):
+    """The apertures that the pages came from and went to."""
+    apertures = enum_names("tandem_aperture")
+    return apertures[record[5] >> 8 & 0xff], apertures[record[5] >> 16]
+
+
+def _migrate(record):
+    source, destination = migrate_ends(record)
+    where = "va" if record[3] else "vram_offset"
+    return {where: record[6], "bytes": record[7], "cause": migrate_cause(record), "from": source, "to": destination,
+            "moved": bytes_migrated(record), "pages_failed": pages_failed(record), "ns": record[10], "command": record[8],
+            "tgid": record[4]}
+
+
+def _poison(record):
+    return {"vram_offset": record[6], "met": bool(record[9])}
+
+
+def _access_counter(record):
+    return {"va": record[6], "bytes": record[7], "count": record[9]}
+
+
 _DECODERS = {
     "END": _end, "RESET": _reset, "BIND": _bind, "UNBIND": _unbind, "QUEUE": _queue, "DOORBELL": _doorbell, "FETCH": _fetch,
     "DISPATCH": _dispatch, "RETIRE": _retire, "FENCE": _fence, "WALK": _walk, "FILL": _fill, "FAULT": _fault,
     "REPLAY": _replay, "CANCEL": _cancel, "INVALIDATE": _invalidate, "INVALIDATED": _invalidated, "COPY": _copy,
-    "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend,
+    "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend, "MIGRATE": _migrate, "POISON": _poison,
+    "ACCESS_COUNTER": _access_counter,
 }
 
 
@@ -170,19 +205,20 @@ def decoders():
 @functools.cache
 def types_without_queue():
     """Records whose member `queue` holds something else than a queue."""
-    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE"))
+    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE", "MIGRATE"))
 
 
 @functools.cache
 def types_with_va():
-    """Records that tell of a virtual address in `va`; of COPY only those that copy_is_virtual()."""
+    """Records that tell of a virtual address in `va`; of COPY only those that copy_is_virtual(), of MIGRATE those of
+    an address space."""
     return frozenset(record_type(name) for name in ("QUEUE", "FETCH", "DISPATCH", "FENCE", "WALK", "FILL", "FAULT", "CANCEL",
-                                                    "INVALIDATE", "INVALIDATED", "COPY", "NOTE"))
+                                                    "INVALIDATE", "INVALIDATED", "COPY", "NOTE", "MIGRATE", "ACCESS_COUNTER"))
 
 
 @functools.cache
 def types_with_cause():
-    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE"))
+    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE", "MIGRATE"))
 
 
 def decode(record):

@@ -72,9 +72,9 @@ class Timeline:
         self._faults = {}  # pasid -> {fault id: (begin, fields)}
         self._next_id = 0
         lasting = {"RETIRE": ("packet", 9), "WALK": ("walk", 10), "INVALIDATED": ("invalidate", 10), "COPY": ("copy", 10),
-                   "COMMAND": ("command", 9)}
+                   "COMMAND": ("command", 9), "MIGRATE": ("migrate", 10)}
         self.handlers = {record_type(name): self._instant for name in ("RESET", "QUEUE", "DOORBELL", "NOTE", "SUSPEND", "DISPATCH",
-                                                                       "INVALIDATE")}
+                                                                       "INVALIDATE", "POISON", "ACCESS_COUNTER")}
         for name, (category, member) in lasting.items():
             self.handlers[record_type(name)] = self._lasting(category, member)
         self.handlers |= {record_type("BIND"): self._bind, record_type("FAULT"): self._fault,
@@ -138,7 +138,7 @@ class Timeline:
 def _title(category, fields):
     return {"packet": lambda: f"packet {fields['packet']}", "walk": lambda: f"walk {fields['access']}",
             "invalidate": lambda: f"invalidate {fields['cause']}", "copy": lambda: "copy",
-            "command": lambda: fields["command"], "fault": lambda: f"fault {fields['access']}"}[category]()
+            "migrate": lambda: f"migrate {fields['cause']} to {fields['to']}", "command": lambda: fields["command"], "fault": lambda: f"fault {fields['access']}"}[category]()
 
 
 def _arguments(fields):

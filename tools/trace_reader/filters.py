@@ -5,7 +5,7 @@ Types are chosen in the reader, before a record is unpacked; the other filters a
 """
 import argparse
 
-from .decode import copy_is_virtual, invalidation_cause, types_with_cause, types_with_va, types_without_queue
+from .decode import copy_is_virtual, invalidation_cause, migrate_cause, types_with_cause, types_with_va, types_without_queue
 from .units import parse_duration, parse_range
 from .vocabulary import enum_names, record_type, set_flags
 
@@ -33,7 +33,9 @@ def types(text):
 
 
 def causes(text):
-    return set(_choose(text, enum_names("tandem_cause"), "cause"))
+    """Numbers of enum tandem_cause and names of enum tandem_migrate_cause: both count from 1."""
+    reasons = enum_names("tandem_migrate_cause").values()
+    return set(_choose(text, enum_names("tandem_cause"), "cause", reasons))
 
 
 def number(text):
@@ -75,7 +77,8 @@ def add_arguments(parser):
     parser.add_argument("--queue", type=number, metavar="N", help="events of this queue")
     parser.add_argument("--cause", dest="causes", type=causes, metavar="CAUSE,...",
                         help="invalidations and notes with these causes: "
-                             + ", ".join(enum_names("tandem_cause").values()))
+                             + ", ".join(enum_names("tandem_cause").values()) + "; migrations with these: "
+                             + ", ".join(enum_names("tandem_migrate_cause").values()))
     parser.add_argument("--va", type=va_range, metavar="START[-END]",
                         help="events that touch these virtual addresses (hexadecimal, END exclusive)")
     parser.add_argument("--since", type=time, metavar="TIME", help="from this time on: 12.5 or 12.5ms, 850us, 1s, 300ns")
@@ -103,7 +106,7 @@ def tests(args, epoch_ns):
     if args.queue is not None:
         chosen.append(lambda record, queue=args.queue: record[4] == queue)
     if args.causes is not None:
-        chosen.append(lambda record, causes=args.causes: invalidation_cause(record) in causes)
+        chosen.append(lambda record, causes=args.causes: cause_of(record) in causes)
     if args.va is not None:
         chosen.append(lambda record, start=args.va[0], end=args.va[1]: touches(record, start, end))
     if args.since is not None:
@@ -113,12 +116,19 @@ def tests(args, epoch_ns):
     return chosen
 
 
+def cause_of(record):
+    """As causes() gives them."""
+    return migrate_cause(record) if record[1] == record_type("MIGRATE") else invalidation_cause(record)
+
+
 def touches(record, start, end):
     """Whether the record's virtual addresses share a byte with [start, end)."""
     kind, va, size = record[1], record[6], record[7] or 1
     if kind == record_type("COPY"):
         source = record[9]
         return copy_is_virtual(record) and (va < end and start < va + size or source < end and start < source + size)
+    if kind == record_type("MIGRATE") and not record[3]:
+        return False  # an offset into VRAM
     if kind in (record_type("INVALIDATE"), record_type("INVALIDATED")):
         if "all" in set_flags("TANDEM_INVALIDATE_", record[5] >> 16):
             return True

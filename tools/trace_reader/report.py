@@ -44,7 +44,7 @@ def _show_summary(args):
 
 def format_summary(summary, problems=True):
     """The text, ending in a newline; `problems`: with what was wrong with the file."""
-    sections = [_heading(summary, problems), _events(summary), _invalidations(summary),
+    sections = [_heading(summary, problems), _events(summary), _invalidations(summary), _migrations(summary),
                 *(_process(process) for process in summary.processes), _device(summary)]
     return "\n".join(section for section in sections if section)
 
@@ -109,6 +109,16 @@ def _invalidations(summary):
     if summary.dropped_by_reset:
         lines += f"  ended by a reset: {summary.dropped_by_reset:,}\n"
     return "Invalidations by cause, and how long the driver waited for the acknowledgement\n" + lines
+
+
+def _migrations(summary):
+    if not summary.migrations:
+        return ""
+    rows = [["cause", "from", "to", "count", "bytes", "pages that stayed", *_LATENCY_HEADINGS]]
+    for (cause, source, destination), migrations in sorted(summary.migrations.items(), key=lambda item: -item[1].bytes):
+        rows.append([cause, source, destination, f"{migrations.count:,}", rough_size(migrations.bytes),
+                     f"{migrations.pages_failed:,}", *_latencies(migrations.times)])
+    return "Migrations by cause, and how long each took\n" + _table(rows, left={0, 1, 2})
 
 
 def _cause_size(cause):
@@ -191,6 +201,10 @@ def _device(summary):
         lines.append(("command errors", _counted(summary.command_errors)))
     if summary.kernel_copies:
         lines.append(("kernel's copies", f"{summary.kernel_copies:,}, {rough_size(summary.kernel_copy_bytes)}"))
+    if summary.poisoned or summary.poison_met:
+        lines.append(("poisoned pages", f"{summary.poisoned:,}, met {summary.poison_met:,} times"))
+    if summary.regions_counted:
+        lines.append(("access counters", f"told the driver of {summary.regions_counted:,} regions"))
     if summary.resets:
         lines.append(("resets", f"{summary.resets:,}"))
     return "Device\n" + "".join(f"  {label:17} {text}\n" for label, text in lines) if lines else ""

@@ -135,11 +135,28 @@ def _suspend(f, unit, _processes):
     return f"packet {f['packet']}: a workgroup " + (f"returns to {where}" if f["returns"] else f"leaves {where}")
 
 
+def _migrate(f, _unit, processes):
+    of = processes.describe(f["tgid"])
+    failed = f", {_plural(f['pages_failed'], 'page')} stayed" if f["pages_failed"] else ""
+    place = f" from VRAM offset {address_range(f['vram_offset'], f['bytes'])}" if "vram_offset" in f else ""
+    return (f"command #{f['command']} {f['cause']}" + (f" of {of}" if of else "") +
+            f": {exact_size(f['moved'])} from {f['from']} to {f['to']}{place} in {duration(f['ns'])}{failed}")
+
+
+def _poison(f, _unit, _processes):
+    return f"the page at VRAM offset {f['vram_offset']:#x} " + ("was met" if f["met"] else "is found poisoned")
+
+
+def _access_counter(f, _unit, _processes):
+    return f"{_plural(f['count'], 'access', 'accesses')} beyond VRAM: the driver is told"
+
+
 _SENTENCES = {
     "END": _end, "RESET": _reset, "BIND": _bind, "UNBIND": _unbind, "QUEUE": _queue, "DOORBELL": _doorbell, "FETCH": _fetch,
     "DISPATCH": _dispatch, "RETIRE": _retire, "FENCE": _fence, "WALK": _walk, "FILL": _fill, "FAULT": _fault,
     "REPLAY": _replay, "CANCEL": _cancel, "INVALIDATE": _invalidate, "INVALIDATED": _invalidated, "COPY": _copy,
-    "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend,
+    "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend, "MIGRATE": _migrate, "POISON": _poison,
+    "ACCESS_COUNTER": _access_counter,
 }
 
 

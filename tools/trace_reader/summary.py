@@ -7,7 +7,7 @@ as_dict() into data.
 """
 from collections import Counter
 
-from .decode import entries_killed, invalidation_cause, stores_drained
+from .decode import bytes_migrated, entries_killed, invalidation_cause, migrate_cause, migrate_ends, pages_failed, stores_drained
 from .reader import TraceReader
 from .samples import Samples
 from .vocabulary import constant, enum_names, flag_names, process_name, record_type
@@ -79,6 +79,19 @@ class CauseSummary:
                 "hits": dict(self.hits), "hit_nothing": self.hit_nothing, "wait_ns": self.waits.as_dict()}
 
 
+class MigrationSummary:
+    """All migrations of one cause, from one kind of memory to another."""
+
+    def __init__(self):
+        self.count = 0
+        self.bytes = 0
+        self.pages_failed = 0
+        self.times = Samples()
+
+    def as_dict(self):
+        return {"count": self.count, "bytes": self.bytes, "pages_failed": self.pages_failed, "ns": self.times.as_dict()}
+
+
 class Summary:
     """The result. Attributes as in as_dict(), with Samples and Counters instead of plain values."""
 
@@ -93,6 +106,10 @@ class Summary:
         self.problems = []
         self.processes = []
         self.causes = {}
+        self.migrations = {}  # (cause, from, to)
+        self.poisoned = 0
+        self.poison_met = 0
+        self.regions_counted = 0
         self.unacknowledged = 0
         self.dropped_by_reset = 0
         self.resets = 0
@@ -106,6 +123,9 @@ class Summary:
             "file": self.path, "complete": self.complete, "problems": self.problems, "records": self.records,
             "records_lost": self.lost, "span_ns": self.span_ns, "wall_ns": self.header.wall_ns, "events": self.counts,
             "invalidations": {cause: result.as_dict() for cause, result in self.causes.items()},
+            "migrations": [{"cause": cause, "from": source, "to": destination, **result.as_dict()}
+                           for (cause, source, destination), result in self.migrations.items()],
+            "pages_poisoned": self.poisoned, "poison_met": self.poison_met, "regions_counted": self.regions_counted,
             "invalidations_unacknowledged": self.unacknowledged,
             "invalidations_dropped_by_reset": self.dropped_by_reset, "resets": self.resets,
             "processes": [process.as_dict() for process in self.processes], "commands_ns": self.commands.as_dict(),
@@ -133,7 +153,8 @@ class _Collector:
             "BIND": self._bind, "UNBIND": self._unbind, "RESET": self._reset, "FAULT": self._fault, "REPLAY": self._replay,
             "CANCEL": self._cancel, "FILL": self._fill, "WALK": self._walk, "INVALIDATE": self._invalidate,
             "INVALIDATED": self._invalidated, "RETIRE": self._retire, "COPY": self._copy, "QUEUE": self._queue,
-            "NOTE": self._note, "COMMAND": self._command,
+            "NOTE": self._note, "COMMAND": self._command, "MIGRATE": self._migrate, "POISON": self._poison,
+            "ACCESS_COUNTER": self._access_counter,
         }.items()}
 
     def settle(self):
@@ -142,6 +163,8 @@ class _Collector:
                 samples.settle()
         for cause in self._summary.causes.values():
             cause.waits.settle()
+        for migrations in self._summary.migrations.values():
+            migrations.times.settle()
         self._summary.commands.settle()
 
     def finish(self):
@@ -256,6 +279,22 @@ class _Collector:
     def _note(self, record):
         if invalidation_cause(record) == self._service:
             self._process(record[3]).pages_serviced += record[9]
+
+    def _migrate(self, record):
+        migrations = self._summary.migrations.setdefault((migrate_cause(record), *migrate_ends(record)), MigrationSummary())
+        migrations.count += 1
+        migrations.bytes += bytes_migrated(record)
+        migrations.pages_failed += pages_failed(record)
+        migrations.times.add(record[10])
+
+    def _poison(self, record):
+        if record[9]:
+            self._summary.poison_met += 1
+        else:
+            self._summary.poisoned += 1
+
+    def _access_counter(self, _record):
+        self._summary.regions_counted += 1
 
     def _command(self, record):
         self._summary.commands.add(record[9])

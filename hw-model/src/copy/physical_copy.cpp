@@ -28,7 +28,7 @@ std::byte* PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address
 }
 
 bool PhysicalCopy::step(uint64_t chunk) {
-  uint64_t bytes = std::min(chunk, request_.bytes - done_);
+  uint64_t bytes = std::min(chunk, request_.fails_after.value_or(request_.bytes) - done_);
   const bool linear = request_.kind == CopyKind::Linear;
   const uint64_t to_address = request_.destination + done_;
   std::byte* to = at(destination_, request_.destination_aperture, to_address, bytes, true);
@@ -43,6 +43,7 @@ bool PhysicalCopy::step(uint64_t chunk) {
   memory_.stored(request_.destination_aperture, to_address, bytes);
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
+  failed_ = done_ == request_.fails_after;
   return true;
 }
 

@@ -2,6 +2,8 @@
 // Copy engine on physical addresses, for kernel commands: DMA addresses and offsets into VRAM.
 #pragma once
 
+#include <optional>
+
 #include "base/counters.h"
 #include "copy/copy_engine.h"
 #include "mem/memory_port.h"
@@ -15,12 +17,13 @@ struct PhysicalCopyRequest {
   uint64_t source = 0;  // address or pattern
   uint64_t destination = 0;
   uint64_t bytes = 0;
+  std::optional<uint64_t> fails_after;  // test hook: the copy fails when so many bytes are written
 };
 
 class PhysicalCopy final : public CopyJob {
  public:
   PhysicalCopy(const PhysicalCopyRequest& request, const MemoryPort& memory, Counters& counters)
-      : request_(request), memory_(memory), counters_(counters) {}
+      : request_(request), memory_(memory), counters_(counters), failed_(request.fails_after == 0) {}
 
   bool step(uint64_t chunk) override;
   bool ended() const override { return failed_ || done_ == request_.bytes; }
@@ -43,7 +46,7 @@ class PhysicalCopy final : public CopyJob {
   Counters& counters_;
   Run source_, destination_;
   uint64_t done_ = 0;
-  bool failed_ = false;
+  bool failed_;
 };
 
 }  // namespace tandem

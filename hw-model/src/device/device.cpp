@@ -209,6 +209,7 @@ uint64_t Device::read_register(uint32_t offset) {
     case TANDEM_REG_EVENT_GET: return events_.ring().get;
     case TANDEM_REG_EVENT_PUT: return events_.ring().put;
     case TANDEM_REG_TEST_CONTROL: return test_control_;
+    case TANDEM_REG_TEST_COPY_FAIL: return kernel_ring_.copies_to_fail();
     default: return 0;
   }
 }
@@ -233,6 +234,7 @@ void Device::write_register(uint32_t offset, uint64_t value) {
     case TANDEM_REG_EVENT_ORDER: events_.ring().order = word; return;
     case TANDEM_REG_EVENT_GET: return write_event_get(word);
     case TANDEM_REG_TEST_CONTROL: return write_test_control(word);
+    case TANDEM_REG_TEST_COPY_FAIL: return kernel_ring_.set_copies_to_fail(word);
     default: return;
   }
 }

@@ -13,6 +13,11 @@ constexpr uint64_t kPacketAlign = TANDEM_PACKET_BYTES;
 constexpr uint64_t kIndicesAlign = 64;
 constexpr uint32_t kStackAlign = 16;
 
+// TANDEM_TRACE_MIGRATE: two numbers share one word.
+constexpr uint32_t kFailedShift = 48;
+constexpr uint64_t kMostBytes = (1ULL << kFailedShift) - 1;
+constexpr uint32_t kMostFailed = 0xffff;
+
 bool all_zero(const uint64_t* words, size_t count) {
   return std::all_of(words, words + count, [](uint64_t word) { return word == 0; });
 }
@@ -86,6 +91,7 @@ void KernelRing::execute() {
     case TANDEM_COMMAND_COPY: error = copy(command, CopyKind::Linear); break;
     case TANDEM_COMMAND_FILL: error = copy(command, CopyKind::Fill); break;
     case TANDEM_COMMAND_NOTE: error = note(command); break;
+    case TANDEM_COMMAND_MIGRATED: error = migrated(command); break;
     default: error = TANDEM_COMMAND_BAD_TYPE; break;
   }
 }
@@ -256,6 +262,10 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
   request.source = copy.source;
   request.destination = copy.destination;
   request.bytes = copy.bytes;
+  if (copies_to_fail_) {
+    --copies_to_fail_;
+    request.fails_after = copy.bytes / 2;
+  }
   current_->copy = std::make_unique<PhysicalCopy>(request, memory_, counters_);
   copies_.submit(*current_->copy);
   return {};
@@ -276,11 +286,31 @@ tandem_command_error KernelRing::note(const tandem_command& command) {
   return TANDEM_COMMAND_OK;
 }
 
+tandem_command_error KernelRing::migrated(const tandem_command& command) {
+  const auto& migrated = command.u.migrated;
+  if (migrated.cause < TANDEM_MIGRATE_REQUEST || migrated.cause > TANDEM_MIGRATE_REMOVE ||
+      migrated.from > TANDEM_APERTURE_PEER || migrated.to > TANDEM_APERTURE_PEER || migrated.start > migrated.end ||
+      migrated.reserved0)
+    return TANDEM_COMMAND_BAD_PARAMETER;
+  if (!trace_.on()) return TANDEM_COMMAND_OK;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_MIGRATE, Pasid{{command.pasid}});
+  record.queue = migrated.tgid;
+  record.va = migrated.start;
+  record.bytes = migrated.end - migrated.start;
+  record.seqno = command.seqno;
+  record.detail = migrated.cause | static_cast<uint32_t>(migrated.from) << 8 | static_cast<uint32_t>(migrated.to) << 16;
+  record.a = std::min(migrated.bytes, kMostBytes) | uint64_t{std::min(migrated.failed, kMostFailed)} << kFailedShift;
+  record.b = migrated.nanoseconds;
+  trace_.emit(record);
+  return TANDEM_COMMAND_OK;
+}
+
 void KernelRing::reset() {
   if (current_ && current_->copy) copies_.remove(*current_->copy);
   current_.reset();
   ring_ = {};
   last_seqno_ = 0;
+  copies_to_fail_ = 0;
   error_posted_ = stalled_ = false;
 }
 

@@ -23,6 +23,9 @@ class KernelRing {
   // A command is under way or waits in the ring.
   bool busy() const { return current_ || !ring_.empty(); }
   void set_stalled(bool stalled) { stalled_ = stalled; }
+  // Test hook: so many of the copies and fills that begin from now on fail half-way.
+  void set_copies_to_fail(uint32_t count) { copies_to_fail_ = count; }
+  uint32_t copies_to_fail() const { return copies_to_fail_; }
   Ring& ring() { return ring_; }
   void reset();
 
@@ -47,6 +50,7 @@ class KernelRing {
   tandem_command_error replay(const tandem_command& command);
   tandem_command_error cancel(const tandem_command& command);
   tandem_command_error note(const tandem_command& command);
+  tandem_command_error migrated(const tandem_command& command);
   // Nothing: the copy has begun.
   std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
   void trace_replay(const tandem_command& command, uint32_t released) const;
@@ -71,6 +75,7 @@ class KernelRing {
   Ring ring_;
   std::optional<Current> current_;
   uint64_t last_seqno_ = 0;
+  uint32_t copies_to_fail_ = 0;
   bool error_posted_ = false;
   bool stalled_ = false;
 };

@@ -47,11 +47,17 @@ const RegisterFile::Register RegisterFile::kTable[] = {
     {TANDEM_REG_EVENT_PUT, 4, Access::ReadOnly, "EVENT_PUT"},
 };
 
+// Only with the property test-hooks.
+const RegisterFile::Register RegisterFile::kTestTable[] = {
+    {TANDEM_REG_TEST_CONTROL, 4, Access::ReadWrite, "TEST_CONTROL"},
+    {TANDEM_REG_TEST_COPY_FAIL, 4, Access::ReadWrite, "TEST_COPY_FAIL"},
+};
+
 RegisterFile::RegisterFile(RegisterOwner& owner, const Host& host, bool test_hooks)
     : owner_(owner), host_(host), registers_(std::begin(kTable), std::end(kTable)) {
   for (uint32_t counter = 0; counter < TANDEM_COUNTER_COUNT; ++counter)
     registers_.push_back({TANDEM_REG_COUNTERS + 8 * counter, 8, Access::ReadOnly, "COUNTERS"});
-  if (test_hooks) registers_.push_back({TANDEM_REG_TEST_CONTROL, 4, Access::ReadWrite, "TEST_CONTROL"});
+  if (test_hooks) registers_.insert(registers_.end(), std::begin(kTestTable), std::end(kTestTable));
   reset();
 }
 

@@ -44,7 +44,7 @@ class RegisterFile {
     bool high = false;
   };
 
-  static const Register kTable[];
+  static const Register kTable[], kTestTable[];
   Hit find(uint64_t offset, unsigned size) const;
   bool may_write(const Register& reg) const;
 

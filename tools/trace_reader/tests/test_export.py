@@ -26,6 +26,10 @@ class Export(TraceCase):
         events = self.export(TraceWriter().bind().invalidate(1, at=9000).invalidated(1, at=12_000, wait=4500).end())
         self.assertEqual(self.slices(events, "invalidate"), [("invalidate unmap", 7.5, 12.0)])
 
+    def test_a_migration_lasts_as_long_as_the_driver_says(self):
+        events = self.export(TraceWriter().bind().migrate(at=12_000, ns=4500).end())
+        self.assertEqual(self.slices(events, "migrate"), [("migrate gpu-fault to vram", 7.5, 12.0)])
+
     def test_a_fault_lasts_until_its_replay(self):
         writer = TraceWriter().bind().fault(0x1000, at=1000).record("REPLAY", at=3000, pasid=1)
         writer.fault(0x2000, at=4000, number=2)

@@ -87,6 +87,28 @@ class Lines(TraceCase):
         self.assertIn("0x7f00", line)
         self.assertIn("signal of packet 4, system scope, value 0", line)
 
+    def test_a_migration_tells_cause_range_ends_bytes_and_time(self):
+        writer = TraceWriter().bind().migrate(moved=0x1fe000, failed=2)
+        line = self.one(writer, "--type", "migrate")
+        self.assertIn(" 0x200000+2M ", line)
+        self.assertIn("command #5 gpu-fault of vecadd[123]: 2040K from system to vram in 90.0 us, 2 pages stayed", line)
+
+    def test_a_migration_of_no_known_process_tells_the_place_in_vram(self):
+        line = self.one(TraceWriter().migrate("EVICT", source="VRAM", to="SYSTEM", pasid=0, tgid=0), "--type", "migrate")
+        self.assertIn("command #5 evict: 2M from vram to system from VRAM offset 0x200000+2M in 90.0 us", line)
+
+    def test_poison_found_and_met(self):
+        self.write(TraceWriter().record("POISON", va=0x3000).record("POISON", pasid=1, va=0x3000, a=1).end())
+        found, met = self.lines("--type", "poison")
+        self.assertIn("the page at VRAM offset 0x3000 is found poisoned", found)
+        self.assertIn("the page at VRAM offset 0x3000 was met", met)
+
+    def test_an_access_counter_tells_region_and_count(self):
+        line = self.one(TraceWriter().bind().record("ACCESS_COUNTER", pasid=1, va=0x10000, bytes=0x10000, a=256),
+                        "--type", "access-counter")
+        self.assertIn("0x10000+64K", line)
+        self.assertIn("256 accesses beyond VRAM", line)
+
     def test_a_pasid_bound_again_gets_the_new_name(self):
         self.write(TraceWriter().bind(1, b"old").walk(0x1000).bind(1, b"new").walk(0x1000).end())
         first, second = self.lines("--type", "walk")
@@ -116,6 +138,8 @@ class Filters(TraceCase):
         writer.record("COPY", 7_000_000, pasid=1, queue=0, va=0x60000, bytes=0x1000, a=0x80000,
                       detail=constant("TRACE_COPY_VIRTUAL"))
         writer.record("DOORBELL", 8_000_000, pasid=1, queue=22, a=1)
+        writer.migrate("REQUEST", at=9_000_000, tgid=22)
+        writer.migrate("EVICT", at=9_100_000, va=0x900000, pasid=0, tgid=0)
         self.write(writer.end())
 
     def events(self, *arguments):
@@ -135,6 +159,7 @@ class Filters(TraceCase):
 
     def test_cause(self):
         self.assertEqual(self.events("--cause", "unmap,clear"), ["invalidate", "invalidated", "invalidate"])
+        self.assertEqual(self.events("--cause", "clear,evict"), ["invalidate", "migrate"])
 
     def test_va_meets_ranges_in_any_byte(self):
         self.assertEqual(self.events("--va", "11fff", "--type", "walk,fault,invalidate,invalidated", "--pasid", "1"),
@@ -146,6 +171,9 @@ class Filters(TraceCase):
 
     def test_va_meets_an_invalidation_of_everything(self):
         self.assertEqual(self.events("--va", "900000"), ["invalidate"])
+
+    def test_va_meets_a_migration_of_a_process_and_no_offset(self):
+        self.assertEqual(self.events("--va", "3ff000-900001", "--type", "migrate"), ["migrate"])
 
     def test_va_meets_the_source_of_a_copy(self):
         self.assertEqual(self.events("--va", "80800", "--type", "copy"), ["copy"])

@@ -43,6 +43,23 @@ class Invalidations(SummaryCase):
         self.assertEqual((summary.unacknowledged, summary.dropped_by_reset, summary.resets), (0, 1, 1))
 
 
+class Migrations(SummaryCase):
+    def test_are_gathered_by_cause_and_ends(self):
+        writer = TraceWriter().bind().migrate(ns=100).migrate(ns=300, moved=0x1000, failed=3)
+        summary = self.summarise(writer.migrate("CPU_FAULT", source="VRAM", to="SYSTEM", size=0x1000).end())
+        first, second = summary.as_dict()["migrations"]
+        self.assertEqual((first["cause"], first["from"], first["to"]), ("gpu-fault", "system", "vram"))
+        self.assertEqual((first["count"], first["bytes"], first["pages_failed"], first["ns"]["sum"]), (2, 0x201000, 3, 400))
+        self.assertEqual((second["cause"], second["from"], second["to"], second["bytes"]), ("cpu-fault", "vram", "system", 0x1000))
+        self.assertIn("Migrations by cause", trace_reader.format_summary(summary))
+
+    def test_poison_and_access_counters_are_counted(self):
+        writer = TraceWriter().record("POISON").record("POISON", a=1).record("POISON", a=1).record("ACCESS_COUNTER", pasid=1)
+        summary = self.summarise(writer.end())
+        self.assertEqual((summary.poisoned, summary.poison_met, summary.regions_counted), (1, 2, 1))
+        self.assertIn("1, met 2 times", trace_reader.format_summary(summary))
+
+
 class Processes(SummaryCase):
     def test_each_binding_of_a_pasid_is_its_own(self):
         summary = self.summarise(TraceWriter().bind(1, b"a", 10).walk(0).record("UNBIND", pasid=1).bind(1, b"b", 20)

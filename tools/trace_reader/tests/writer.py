@@ -64,6 +64,12 @@ class TraceWriter:
         return self.record("FILL", at, pasid=pasid, va=va, bytes=size, detail=level, a=pte, b=evicted,
                            unit=unit if level == 1 else constant("TRACE_NO_UNIT"))
 
+    def migrate(self, cause="GPU_FAULT", va=0x200000, size=0x200000, moved=None, failed=0, source="SYSTEM", to="VRAM", ns=90_000,
+                at=None, pasid=1, tgid=123, seqno=5):
+        detail = (constant(f"MIGRATE_{cause}") | constant(f"APERTURE_{source}") << 8 | constant(f"APERTURE_{to}") << 16)
+        return self.record("MIGRATE", at, pasid=pasid, queue=tgid, va=va, bytes=size, seqno=seqno, detail=detail,
+                           a=(size if moved is None else moved) | failed << 48, b=ns)
+
     def end(self, records=None, lost=0):
         return self.record("END", a=self.count if records is None else records, b=lost)
 
