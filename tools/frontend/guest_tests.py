@@ -4,8 +4,12 @@
 share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "test-hooks=on", "gpus": 2, "cpus": 4,
 "memory": "4G", "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}. Programs with equal needs
 share a boot. A GPU property that the user gives wins over the file's.
+
+"mm_*_test@migrate" makes these programs run once more, as a group of that name, with what the entry adds to their own
+configuration: {"gpu": "vram=64M", "environment": {"TANDEM_MIGRATE": "1"}}.
 """
 import dataclasses
+import fnmatch
 import json
 import time
 from pathlib import Path
@@ -21,7 +25,8 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "gpus", "cpus", "memory", "kernel_args", "modules", "timeout"}
+CONFIG_KEYS = {"description", "gpu", "gpus", "cpus", "memory", "kernel_args", "modules", "timeout", "environment"}
+NOT_OF_THE_MACHINE = ("description", "timeout", "environment")
 
 
 def load_configs(guest_dir):
@@ -37,6 +42,14 @@ def load_configs(guest_dir):
         if unknown:
             raise UsageError(f"{path}: {name} has unknown keys: {', '.join(sorted(unknown))}")
     return configs
+
+
+def runs(names, configs):
+    """(label, program, configuration): each program as it is, and then once more for each variant that is meant for it."""
+    variants = [(*key.split("@", 1), config) for key, config in configs.items() if "@" in key]
+    plain = [(name, name, configs.get(name, {})) for name in names]
+    return plain + [(f"{name}@{variant}", name, {**configs.get(name, {}), **config})
+                    for pattern, variant, config in variants for name in names if fnmatch.fnmatchcase(name, pattern)]
 
 
 def machine_for(base, config, user_gpu):
@@ -153,8 +166,8 @@ class StreamSink:
 class GuestProgram:
     """One GoogleTest program of the stage. Its tests are listed on the host, where it runs as well."""
 
-    def __init__(self, path, session, variables):
-        self.group = f"guest {path.name}"
+    def __init__(self, label, path, session, variables):
+        self.group = f"guest {label}"
         self._name = path.name
         self._listing = HostProgram(self.group, [path])
         self._session = session
@@ -220,13 +233,13 @@ def discover(artifacts, base, user_gpu, variables):
     """Sessions with their programs: [(session, [(program, time limit or None)])], programs of equal needs together."""
     configs = load_configs(artifacts.guest_dir)
     sessions = {}
-    for name in workloads.load(artifacts.guest_dir).test_binaries():
-        config = configs.get(name, {})
-        key = json.dumps({k: v for k, v in config.items() if k not in ("description", "timeout")}, sort_keys=True)
+    for label, name, config in runs(workloads.load(artifacts.guest_dir).test_binaries(), configs):
+        key = json.dumps({k: v for k, v in config.items() if k not in NOT_OF_THE_MACHINE}, sort_keys=True)
         if key not in sessions:
             machine = machine_for(base, config, user_gpu)
             sessions[key] = (GuestSession(machine, artifacts, config.get("modules", {})), [])
         session, programs = sessions[key]
-        program = GuestProgram(Path(artifacts.guest_dir) / "bin" / name, session, variables)
+        program = GuestProgram(label, Path(artifacts.guest_dir) / "bin" / name, session,
+                               {**variables, **config.get("environment", {})})
         programs.append((program, config.get("timeout")))
     return list(sessions.values())

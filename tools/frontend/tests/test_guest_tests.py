@@ -136,6 +136,25 @@ class GuestTestsTest(unittest.TestCase):
         self.assertEqual((own.gpu, own.gpus, own.cpus, own.kernel_arguments), ("l1-sets=1,seed=9", 2, 4, ["a", "b"]))
         self.assertEqual([limit for _program, limit in sessions[0][1]], [None, 300])
 
+    def test_a_variant_runs_a_program_once_more_with_what_it_adds(self):
+        for name in ("mm_a_test", "mm_b_test", "other_test"):
+            fakes.add_test_binary(self.stage, name, {name[:4]: ["Passes"]})
+        (self.stage / "share" / "test-configs.json").write_text(
+            '{"mm_b_test": {"cpus": 4}, "mm_*_test@moved": {"gpu": "seed=3", "environment": {"WHERE": "there"}}}')
+        sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(cpus=2), "", {"WHERE": "here"})
+        seen = {program.group: (session._config.cpus, session._config.gpu, program._variables["WHERE"])
+                for session, programs in sessions for program, _limit in programs}
+        self.assertEqual(seen, {
+            "guest mm_a_test": (2, "", "here"), "guest mm_b_test": (4, "", "here"), "guest other_test": (2, "", "here"),
+            "guest mm_a_test@moved": (2, "seed=3", "there"), "guest mm_b_test@moved": (4, "seed=3", "there")})
+
+    def test_the_environment_alone_needs_no_other_boot(self):
+        fakes.add_test_binary(self.stage, "a_test", {"A": ["Passes"]})
+        (self.stage / "share" / "test-configs.json").write_text('{"a_test@blue": {"environment": {"COLOUR": "blue"}}}')
+        self.run_suites()
+        self.assertEqual([(result.group, result.status) for result in self.reporter.results],
+                         [("guest a_test", "passed"), ("guest a_test@blue", "passed")])
+
     def test_a_configuration_with_an_unknown_key_is_refused(self):
         (self.stage / "share" / "test-configs.json").write_text('{"a_test": {"cpu": 2}}')
         with self.assertRaises(UsageError):
