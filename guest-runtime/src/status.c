@@ -94,6 +94,10 @@ static void describe_error(const struct tandem_ioc_queue_status *status, char *t
 	case TANDEM_QUEUE_MEMORY_ERROR:
 		snprintf(text, bytes, "memory error: the data at 0x%llx is lost (a poisoned page of video memory)", va);
 		break;
+	case TANDEM_QUEUE_ATOMIC_FAULT:
+		snprintf(text, bytes, "atomic fault: %s of 0x%llx, memory on which this GPU can do no atomics (shared, file or hugetlb)",
+			 access, va);
+		break;
 	default:
 		snprintf(text, bytes, "unknown error %u at 0x%llx", status->error, va);
 	}

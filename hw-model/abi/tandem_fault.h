@@ -72,6 +72,7 @@ enum tandem_queue_error {
 	TANDEM_QUEUE_LOST               = 13, /* the device was reset (set by the driver) */
 	TANDEM_QUEUE_SERVICE_FAILED     = 14, /* the driver could not service a fault (out of memory, process gone) */
 	TANDEM_QUEUE_MEMORY_ERROR       = 15, /* the data is lost: a poisoned page */
+	TANDEM_QUEUE_ATOMIC_FAULT       = 16, /* cancelled by the driver: memory on which this GPU can do no atomics */
 };
 
 #endif

@@ -39,6 +39,7 @@
 #define TANDEM_FEATURE_PCIE_ATOMICS TANDEM_BIT(1) /* atomics on system memory are atomic against the CPUs */
 #define TANDEM_FEATURE_TEST_HOOKS   TANDEM_BIT(2) /* TANDEM_REG_TEST_* work */
 #define TANDEM_FEATURE_TRACE        TANDEM_BIT(3) /* a trace is being taken */
+#define TANDEM_FEATURE_EXCLUSIVE_ATOMICS TANDEM_BIT(4) /* they are only while no CPU can reach the page */
 
 /* Control */
 #define TANDEM_REG_CONTROL          0x0040 /* RW 32  0 */

@@ -232,7 +232,7 @@ tandem_command_error KernelRing::cancel(const tandem_command& command) {
   const QueueId queue{{cancel.queue}};
   if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
   if (!processor_.has_queue(pasid, queue)) return TANDEM_COMMAND_BAD_QUEUE;
-  if (cancel.status == TANDEM_QUEUE_OK || cancel.status > TANDEM_QUEUE_MEMORY_ERROR ||
+  if (cancel.status == TANDEM_QUEUE_OK || cancel.status > TANDEM_QUEUE_ATOMIC_FAULT ||
       !all_zero(cancel.reserved, std::size(cancel.reserved)))
     return TANDEM_COMMAND_BAD_PARAMETER;
   const Gva page = gva(cancel.va).align_down(TANDEM_PAGE_BYTES);
