@@ -29,6 +29,7 @@ TIME_SCALES = {"debug": 5}
 class MachineConfig:
     cpus: int = DEFAULT_CPUS
     memory: str = DEFAULT_MEMORY
+    numa: int = 1
     accel: str = "tcg"
     deterministic: bool = False
     gpu: str = ""
@@ -60,7 +61,24 @@ def accelerator(config):
 def processors(config):
     """The GPU's parallel mode needs code generated for several CPUs, which maxcpus of two brings about."""
     maximum = config.cpus if config.deterministic else max(2, config.cpus)
-    return ["-cpu", "max,la57=off", "-smp", f"{config.cpus},maxcpus={maximum}"]
+    sockets = f",sockets={config.numa}" if config.numa > 1 else ""
+    return ["-cpu", "max,la57=off", "-smp", f"{config.cpus},maxcpus={maximum}{sockets}"]
+
+
+def memory_mib(config):
+    return int(config.memory[:-1]) * (1024 if config.memory[-1] in "Gg" else 1)
+
+
+def memory(config):
+    """In one piece; or each node has an equal share of it, and a socket with an equal share of the processors."""
+    if config.numa == 1:
+        return ["-m", config.memory]
+    share = memory_mib(config) // config.numa
+    arguments = ["-m", f"{share * config.numa}M"]
+    for node in range(config.numa):
+        arguments += ["-object", f"memory-backend-ram,id=ram{node},size={share}M",
+                      "-numa", f"node,nodeid={node},memdev=ram{node}", "-numa", f"cpu,node-id={node},socket-id={node}"]
+    return arguments
 
 
 def trace_file(trace, number):
@@ -102,7 +120,7 @@ def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_pa
     firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
     kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *config.kernel_arguments))
     return [
-        str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), "-m", config.memory,
+        str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), *memory(config),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
         *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config), *config.qemu_arguments,

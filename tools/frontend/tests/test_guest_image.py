@@ -74,6 +74,16 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(self.after(self.command(cpus=4), "-smp"), ["4,maxcpus=4"])
         self.assertEqual(self.after(self.command(), "-accel"), ["tcg,thread=multi"])
 
+    def test_nodes_share_memory_and_processors(self):
+        command = self.command(cpus=4, memory="2G", numa=2)
+        self.assertEqual(self.after(command, "-smp"), ["4,maxcpus=4,sockets=2"])
+        self.assertEqual(self.after(command, "-m"), ["2048M"])
+        self.assertIn("memory-backend-ram,id=ram1,size=1024M", self.after(command, "-object"))
+        self.assertEqual(self.after(command, "-numa"), ["node,nodeid=0,memdev=ram0", "cpu,node-id=0,socket-id=0",
+                                                        "node,nodeid=1,memdev=ram1", "cpu,node-id=1,socket-id=1"])
+        self.assertEqual(self.after(self.command(numa=2, memory="1025M"), "-m"), ["1024M"])
+        self.assertEqual(self.after(self.command(), "-numa"), [])
+
     def test_gpu_sits_behind_a_root_port_and_takes_its_properties(self):
         devices = self.after(self.command(gpu="l1-sets=4", trace="/a,b.trace"), "-device")
         self.assertIn("tandem-gpu,id=gpu0,bus=gpuport0,l1-sets=4,trace=/a,,b.trace", devices)

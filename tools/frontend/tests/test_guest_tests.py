@@ -155,6 +155,11 @@ class GuestTestsTest(unittest.TestCase):
         self.assertEqual([(result.group, result.status) for result in self.reporter.results],
                          [("guest a_test", "passed"), ("guest a_test@blue", "passed")])
 
+    def test_a_guest_of_several_nodes_has_processors_for_each(self):
+        own = guest_tests.machine_for(MachineConfig(cpus=3), {"numa": 2}, "")
+        self.assertEqual((own.numa, own.cpus), (2, 4))
+        self.assertEqual(guest_tests.machine_for(MachineConfig(cpus=3), {}, "").cpus, 3)
+
     def test_a_configuration_with_an_unknown_key_is_refused(self):
         (self.stage / "share" / "test-configs.json").write_text('{"a_test": {"cpu": 2}}')
         with self.assertRaises(UsageError):
