@@ -34,7 +34,7 @@ TEST_F(MmReclaim, what_only_the_gpu_wrote_comes_back_from_swap)
 	for (int round = 0; round < 5; round++) {
 		ASSERT_GPU(tally(), tally().pause());
 		ASSERT_TRUE(tally::wait_sleeping([&] {
-			madvise(region.get(), bytes, MADV_PAGEOUT);
+			page_out(region.get(), bytes);
 			return swapped(region) == pages;
 		})) << swapped(region);
 		tally().resume();
@@ -93,7 +93,7 @@ TEST_F(MmReclaim, swap_is_turned_off_under_fire)
 	Zram swap;
 	ASSERT_GPU(tally(), tally().start(region.get(), pages, TALLY_READ));
 	ASSERT_GPU(tally(), tally().pause());
-	madvise(region.get(), bytes, MADV_PAGEOUT);
+	page_out(region.get(), bytes);
 	EXPECT_GT(swapped(region), 0u);
 	tally().resume();
 	swap.turn_off();

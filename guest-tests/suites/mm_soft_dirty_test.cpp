@@ -123,8 +123,7 @@ TEST_F(MmSoftDirty, an_incremental_copy_is_complete)
 
 TEST_F(MmSoftDirty, pagemap_scan_finds_what_was_written_and_protects_it_again)
 {
-	if (!mm_uffd::Uffd::has(mm_uffd::feature_wp_async))
-		GTEST_SKIP() << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
+	ASSERT_TRUE(mm_uffd::Uffd::has(mm_uffd::feature_wp_async)) << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
 	Mapping region(bytes);
 	mm_uffd::Uffd uffd(mm_uffd::feature_wp_async | mm_uffd::feature_wp_unpopulated);
 	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -141,8 +140,7 @@ TEST_F(MmSoftDirty, pagemap_scan_finds_what_was_written_and_protects_it_again)
 
 TEST_F(MmSoftDirty, pagemap_scan_under_fire)
 {
-	if (!mm_uffd::Uffd::has(mm_uffd::feature_wp_async))
-		GTEST_SKIP() << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
+	ASSERT_TRUE(mm_uffd::Uffd::has(mm_uffd::feature_wp_async)) << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
 	Mapping region(bytes);
 	mm_uffd::Uffd uffd(mm_uffd::feature_wp_async | mm_uffd::feature_wp_unpopulated);
 	int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -195,8 +193,7 @@ TEST_F(MmSoftDirty, what_the_gpu_uses_is_not_idle)
 	IdleBitmap bitmap;
 	std::memset(unused.get(), 1, bytes);
 	ASSERT_GPU(tally(), tally().start(region.get(), pages, TALLY_READ));
-	/* Pages fresh on a CPU's list to the LRU are not looked at yet. */
-	write_file("/proc/sys/vm/compact_memory", "1");
+	settle_fresh_pages();
 	unsigned used_idle = 0, unused_idle = 0;
 	for (std::uint64_t page = 0; page < pages; page += 4) {
 		bitmap.set(page_frame(region.words(page)));

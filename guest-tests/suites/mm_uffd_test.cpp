@@ -118,8 +118,7 @@ TEST_F(MmUffd, a_protected_page_stands_still)
 
 TEST_F(MmUffd, write_protected_without_a_server)
 {
-	if (!Uffd::has(mm_uffd::feature_wp_async))
-		GTEST_SKIP() << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
+	ASSERT_TRUE(Uffd::has(mm_uffd::feature_wp_async)) << "the kernel is built without CONFIG_PTE_MARKER_UFFD_WP";
 	Mapping region(bytes);
 	Uffd uffd(mm_uffd::feature_wp_async | mm_uffd::feature_wp_unpopulated);
 	ASSERT_GPU(tally(), tally().start(region.get(), pages, TALLY_WRITE));

@@ -39,11 +39,13 @@ bool wait_until(const std::function<bool()> &condition, const std::function<bool
 	auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds * time_scale());
 
 	for (unsigned round = 0; !condition(); round++) {
-		if (round % 256 == 255 && give_up && give_up())
+		if ((round % 64 == 63 && give_up && give_up()) || std::chrono::steady_clock::now() > deadline)
 			return condition();
-		if (std::chrono::steady_clock::now() > deadline)
-			return condition();
-		std::this_thread::yield();
+		/* On a small machine whoever looks all the time takes the processor from the GPU that it waits for. */
+		if (round < 8)
+			std::this_thread::yield();
+		else
+			std::this_thread::sleep_for(std::chrono::microseconds(300));
 	}
 	return true;
 }
@@ -171,7 +173,7 @@ bool Sweeper::set_mode(std::uint64_t mode)
 bool Sweeper::stop()
 {
 	store(control_->stop, 1);
-	bool ended = static_cast<bool>(queue_.wait(done_, 60'000'000'000));
+	bool ended = static_cast<bool>(queue_.wait(done_, 60'000'000'000 * time_scale()));
 
 	running_ = running_ && !ended;
 	if (!ended)

@@ -17,7 +17,7 @@ namespace sweeper {
 
 constexpr std::uint64_t page_bytes = 4096;
 
-/* Waits until the condition holds, yielding; false when the time is over (which a slow kernel stretches) or `give_up` says so. */
+/* Waits until the condition holds, looking seldom; false when the time is over (which a slow kernel stretches) or `give_up` says so. */
 bool wait_until(const std::function<bool()> &condition, const std::function<bool()> &give_up = {}, double seconds = 60);
 
 class Sweeper {

@@ -2,8 +2,10 @@
 #include "system.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -184,6 +186,24 @@ std::uint64_t smaps_kb(const void *address, const std::string &name)
 		}
 	}
 	return 0;
+}
+
+/* Whoever asks for pages to be moved, be it none at all, has all processors' lists emptied first. */
+void settle_fresh_pages()
+{
+	constexpr int move_own = 2;
+	void *nowhere = nullptr;
+	int node = 0, status;
+
+	if (syscall(SYS_move_pages, 0, 1ul, &nowhere, &node, &status, move_own) < 0)
+		stop("move_pages");
+}
+
+void page_out(void *address, std::uint64_t bytes)
+{
+	settle_fresh_pages();
+	if (madvise(address, bytes, MADV_PAGEOUT))
+		stop("MADV_PAGEOUT");
 }
 
 namespace {

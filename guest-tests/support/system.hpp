@@ -44,6 +44,15 @@ std::uint64_t count_pages(const void *address, std::uint64_t pages, std::uint64_
 bool is_huge(const void *address); /* its page frame is part of a transparent huge page of 2 MiB that is mapped as a whole */
 std::uint64_t smaps_kb(const void *address, const std::string &name); /* of the mapping that holds the address */
 
+/*
+ * A page that has just come into memory waits on a list of the processor that fetched it (for the GPU's faults, any of them),
+ * where reclaim and idle tracking do not see it, until enough others have joined it. This empties the lists.
+ */
+void settle_fresh_pages();
+
+/* Asks for the pages to be written to swap. Those that somebody uses at the moment stay. */
+void page_out(void *address, std::uint64_t bytes);
+
 /* Swap space in compressed memory; pages can be paged out while it lives. */
 class Zram {
 public:

@@ -9,11 +9,13 @@
 #include <chrono>
 #include <new>
 
+#include "time_scale.hpp"
+
 namespace tally {
 
 namespace {
 
-constexpr double patience_seconds = 90;
+const double patience_seconds = 90 * time_scale();
 
 std::uint64_t load(const std::uint64_t &word)
 {
@@ -215,7 +217,7 @@ bool Tally::verify()
 bool Tally::finish()
 {
 	store(control_->stop, 1);
-	bool ended = static_cast<bool>(queue_.wait(done_, 60'000'000'000));
+	bool ended = static_cast<bool>(queue_.wait(done_, 60'000'000'000 * time_scale()));
 
 	running_ = running_ && !ended;
 	if (!ended)
