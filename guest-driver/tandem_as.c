@@ -326,7 +326,7 @@ static int tandem_as_build(struct tandem_as *as)
 	ret = tandem_as_enlist(as);
 	if (ret)
 		return ret;
-	ret = tandem_pt_init(&as->pt, as->tdev->dev);
+	ret = tandem_pt_init(&as->pt, as->tdev);
 	if (ret)
 		return ret;
 	ret = tandem_doorbell_init(as);

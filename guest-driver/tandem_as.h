@@ -56,6 +56,10 @@ struct tandem_as_stats {
 	atomic64_t invalidations;
 	atomic64_t invalidations_empty;
 	atomic64_t invalidate_wait_ns;
+	atomic64_t pages_to_vram;
+	atomic64_t pages_to_system;
+	atomic64_t pages_evicted;
+	atomic64_t thrash_pins;
 	atomic64_t cause[TANDEM_STATS_CAUSES];
 };
 
@@ -120,7 +124,9 @@ struct tandem_service_result {
 
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool write,
 			struct tandem_service_result *result);
+u64 tandem_mirror_entry(struct tandem_as *as, u64 va);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
+bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);
 void tandem_mirror_close(struct tandem_as *as);
 void tandem_mirror_free(struct tandem_as *as);
@@ -133,6 +139,10 @@ int tandem_doorbell_init(struct tandem_as *as);
 void tandem_doorbell_zap(struct tandem_as *as);
 void tandem_doorbell_fini(struct tandem_as *as);
 int tandem_doorbell_mmap(struct tandem_as *as, struct vm_area_struct *vma);
+
+/* tandem_memory_ioctl.c */
+int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *args);
+int tandem_memory_pages(struct tandem_as *as, const struct tandem_ioc_pages *args);
 
 /* tandem_wait.c */
 int tandem_wait_signal(struct tandem_as *as, struct tandem_ioc_wait *args);

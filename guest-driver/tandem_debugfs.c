@@ -147,6 +147,15 @@ static int tandem_debugfs_registers_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_registers);
 
+static int tandem_debugfs_vram_show(struct seq_file *seq, void *unused)
+{
+	struct tandem_device *tdev = seq->private;
+
+	tandem_vram_show(&tdev->vram, seq);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_vram);
+
 /*
  * Words of the inject file: any of the stalls, separated by blanks, replaces what was set; "none"
  * ends them; "reset" resets.
@@ -231,6 +240,10 @@ void tandem_debugfs_init(struct tandem_device *tdev)
 	debugfs_create_file("address_spaces", 0444, dir, tdev, &tandem_debugfs_address_spaces_fops);
 	debugfs_create_file("counters", 0444, dir, tdev, &tandem_debugfs_counters_fops);
 	debugfs_create_file("registers", 0400, dir, tdev, &tandem_debugfs_registers_fops);
+	if (tandem_vram_is_there(&tdev->vram)) {
+		debugfs_create_file("vram", 0444, dir, tdev, &tandem_debugfs_vram_fops);
+		tandem_vram_debugfs_fail(dir);
+	}
 	debugfs_create_file("inject", 0200, dir, tdev, &tandem_debugfs_inject_fops);
 }
 

@@ -19,6 +19,7 @@
 
 #include "tandem_abi.h"
 #include "tandem_uapi.h"
+#include "tandem_vram.h"
 
 #define TANDEM_NAME "tandem"
 
@@ -138,6 +139,7 @@ struct tandem_device {
 	struct tandem_report_ring fault;
 	struct tandem_report_ring event;
 	struct tandem_command_failure failures[TANDEM_RING_ENTRIES]; /* event.lock */
+	atomic64_t failures_lost; /* overwritten before anybody asked for them */
 
 	struct mutex spaces_lock;      /* spaces, pasid_map, last_pasid */
 	struct list_head spaces;
@@ -149,6 +151,8 @@ struct tandem_device {
 	struct tandem_queue **queues;
 	unsigned long *queue_map;
 	u32 last_queue;
+
+	struct tandem_vram vram;
 
 	struct work_struct recovery;
 	struct tandem_device_stats stats;

@@ -232,18 +232,23 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		goto err_irq;
 	pci_set_drvdata(pdev, tdev);
+	ret = tandem_pagemap_init(tdev);
+	if (ret)
+		goto err_start;
 	tandem_debugfs_init(tdev);
 	ret = tandem_probe_misc(tdev);
 	if (ret)
-		goto err_start;
+		goto err_debugfs;
 	dev_info(tdev->dev,
 		 "%s: %u compute units, %u address spaces, %u queues, %llu MiB of VRAM\n",
 		 tdev->name, tdev->config.compute_units, tdev->config.address_spaces,
 		 tdev->config.max_queues, tdev->config.vram_bytes >> 20);
 	return 0;
 
-err_start:
+err_debugfs:
 	tandem_debugfs_fini(tdev);
+	tandem_pagemap_fini(tdev);
+err_start:
 	tandem_hw_gone(tdev);
 err_irq:
 	tandem_irq_fini(tdev);
@@ -277,6 +282,8 @@ static void tandem_remove(struct pci_dev *pdev)
 
 	misc_deregister(&tdev->misc);
 	tandem_debugfs_fini(tdev);
+	/* While the copy engine still works. */
+	tandem_vram_evacuate(&tdev->vram);
 	tandem_hw_gone(tdev);
 	tandem_irq_fini(tdev);
 	cancel_work_sync(&tdev->recovery);
@@ -289,6 +296,8 @@ static void tandem_remove(struct pci_dev *pdev)
 		tandem_as_teardown(as);
 		tandem_as_put(as);
 	}
+	/* No table has an entry of a page of VRAM any more. */
+	tandem_pagemap_fini(tdev);
 	tandem_rings_free(tdev);
 	pci_clear_master(pdev);
 	/* Who still has a file of ours open does not keep the name. */

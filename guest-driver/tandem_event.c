@@ -31,6 +31,8 @@ static void tandem_event_handle(struct tandem_device *tdev, const struct tandem_
 		break;
 	case TANDEM_EVENT_COMMAND_ERROR:
 		failure = &tdev->failures[event->value % TANDEM_RING_ENTRIES];
+		if (failure->seqno)
+			atomic64_inc(&tdev->failures_lost);
 		failure->seqno = event->value;
 		failure->code = event->code;
 		dev_dbg(tdev->dev, "command %llu failed with %u\n", event->value, event->code);

@@ -46,8 +46,8 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 
 	if (args->reserved)
 		return -EINVAL;
-	args->vram_kind = TANDEM_VRAM_NONE;
-	args->fabric = ~0U;
+	args->vram_kind = tdev->vram.kind;
+	args->fabric = tdev->vram.fabric;
 	args->uapi_version = TANDEM_UAPI_MAJOR << 16 | TANDEM_UAPI_MINOR;
 	args->abi_version = config->abi_version;
 	args->compute_units = config->compute_units;
@@ -101,6 +101,8 @@ union tandem_ioctl_args {
 	struct tandem_ioc_queue_report report;
 	struct tandem_ioc_wait wait;
 	struct tandem_ioc_stats stats;
+	struct tandem_ioc_prefetch prefetch;
+	struct tandem_ioc_pages pages;
 };
 
 static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
@@ -135,6 +137,10 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
 		return tandem_queue_read_report(as, &args->report);
 	case TANDEM_IOC_WAIT:
 		return tandem_wait_signal(as, &args->wait);
+	case TANDEM_IOC_PREFETCH:
+		return tandem_memory_prefetch(as, &args->prefetch);
+	case TANDEM_IOC_PAGES:
+		return tandem_memory_pages(as, &args->pages);
 	default:
 		return tandem_ioctl_stats(as, &args->stats);
 	}
@@ -151,6 +157,8 @@ static bool tandem_ioctl_is_known(unsigned int request)
 	case TANDEM_IOC_QUEUE_REPORT:
 	case TANDEM_IOC_WAIT:
 	case TANDEM_IOC_STATS:
+	case TANDEM_IOC_PREFETCH:
+	case TANDEM_IOC_PAGES:
 		return true;
 	default:
 		return false;

@@ -13,6 +13,7 @@
  * thread trimming its arena never makes the faults of another one retry; and it divides the 1 GiB
  * that one table of level 1 covers, so that the chunk's lock can own its entries.
  */
+#include <linux/bitfield.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -21,6 +22,7 @@
 
 #include "tandem_as.h"
 #include "tandem_compat.h"
+#include "tandem_migrate.h"
 #include "tandem_trace.h"
 
 #define TANDEM_CHUNK_SHIFT  26
@@ -161,6 +163,8 @@ static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
 
 	if (as->chunks_closed)
 		return -ENODEV;
+	if (xa_load(&as->chunks, index))
+		return -EEXIST;
 	ret = xa_reserve(&as->chunks, index, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
@@ -184,18 +188,14 @@ static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
 	chunk = tandem_chunk_alloc(as, va);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);
-	/*
-	 * Only this address space's service makes chunks: nobody else can have made this one
-	 * meanwhile.
-	 */
 	mutex_lock(&as->chunks_lock);
 	ret = tandem_chunk_insert(as, chunk);
 	mutex_unlock(&as->chunks_lock);
-	if (ret) {
-		kfree(chunk);
-		return ERR_PTR(ret);
-	}
-	return chunk;
+	if (!ret)
+		return chunk;
+	kfree(chunk);
+	/* The service and a prefetch may want the same one. */
+	return ret == -EEXIST ? xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT) : ERR_PTR(ret);
 }
 
 /*
@@ -281,6 +281,25 @@ static unsigned long tandem_window_pfn(const struct tandem_window *window)
 }
 
 /*
+ * The frames of one large mapping follow its addresses. Linux 7.3 counts them from the start of the
+ * range that it was asked for if that lies inside a huge private page: here they are put right.
+ */
+static void tandem_window_align(struct tandem_window *window)
+{
+	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
+
+	for (i = 0; i < count; i++) {
+		unsigned long pfn = window->pfns[i];
+		unsigned long place = (window->start >> PAGE_SHIFT) + i;
+
+		if (pfn & HMM_PFN_VALID &&
+		    hmm_pfn_to_map_order(pfn) >= TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
+			window->pfns[i] = (pfn & ~(TANDEM_PT_ENTRIES - 1UL)) |
+					  (place & (TANDEM_PT_ENTRIES - 1));
+	}
+}
+
+/*
  * What of the window is present now; faults nothing in, so a neighbour can neither fail nor be
  * changed (hmm_range_fault with a request for one page would fault the rest of the window with it).
  */
@@ -300,6 +319,8 @@ static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *wi
 		ret = hmm_range_fault(range);
 	}
 	mmap_read_unlock(as->mm);
+	if (!ret)
+		tandem_window_align(window);
 	return ret;
 }
 
@@ -316,6 +337,7 @@ static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk
 		.end = window->va_end,
 		.hmm_pfns = &window->pfns[tandem_window_first(window)],
 		.default_flags = HMM_PFN_REQ_FAULT | (window->write ? HMM_PFN_REQ_WRITE : 0),
+		.dev_private_owner = tandem_vram_owner(chunk->as->tdev),
 	};
 	int ret;
 
@@ -324,6 +346,7 @@ static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk
 	ret = tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
 	if (ret)
 		return ret;
+	tandem_window_align(window);
 	return range.notifier_seq == sequence ? 0 : -EAGAIN;
 }
 
@@ -340,18 +363,23 @@ static bool tandem_window_is_served(const struct tandem_window *window)
 
 /*
  * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
- * stay right that way.
+ * stay right that way. In this GPU's own memory its atomics always are.
  */
 static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
 {
-	u64 pte = hmm_pfn_to_phys(pfn) | TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
+	struct tandem_place place;
+	u64 pte = TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
 
 	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR ||
-	    is_zone_device_page(hmm_pfn_to_page(pfn)))
+	    !tandem_page_place(as->tdev, hmm_pfn_to_page(pfn), &place))
 		return 0;
-	if (pfn & HMM_PFN_WRITE)
-		pte |= TANDEM_PTE_WRITE;
-	if (pfn & HMM_PFN_WRITE && as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
+	pte |= place.address | FIELD_PREP(TANDEM_PTE_APERTURE, place.aperture) |
+	       FIELD_PREP(TANDEM_PTE_PEER, place.peer);
+	if (!(pfn & HMM_PFN_WRITE))
+		return pte;
+	pte |= TANDEM_PTE_WRITE;
+	if (place.aperture == TANDEM_APERTURE_VRAM ||
+	    as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
 		pte |= TANDEM_PTE_ATOMIC;
 	return pte;
 }
@@ -398,6 +426,16 @@ static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window
 	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
 }
 
+/* The block of VRAM that the page asked for lies in is not the next to be evicted. */
+static void tandem_window_touch(struct tandem_as *as, const struct tandem_window *window)
+{
+	struct page *page = hmm_pfn_to_page(tandem_window_pfn(window));
+	struct tandem_vram *vram = tandem_page_vram(page);
+
+	if (vram)
+		tandem_vram_touch(vram, tandem_page_index(vram, page));
+}
+
 /*
  * Chunk lock held, the sequence is still good: writes the entries. What they replace is
  * invalidated, or else a translation without the permission would live on and the access fault for
@@ -419,6 +457,7 @@ static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk,
 	};
 
 	lockdep_assert_held(&chunk->lock);
+	tandem_window_touch(as, window);
 	chunk->pages += written - gather.pages;
 	result->pages = written;
 	atomic64_add(written, &as->stats.pages_mapped);
@@ -459,6 +498,19 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 }
 
 /*
+ * Linux reports a private page of ours that is read-only (shared after a fork, protected) as it is
+ * and leaves the write to us: at home, the write is an ordinary one.
+ */
+static int tandem_window_bring_home(struct tandem_as *as, const struct tandem_window *window)
+{
+	struct tandem_moved moved = { 0 };
+	int ret = tandem_migrate_home(as, window->va, window->va_end, TANDEM_MIGRATE_GPU_FAULT,
+				      &moved);
+
+	return ret ?: -EAGAIN;
+}
+
+/*
  * One round. -EBUSY: a notifier came in between. -EAGAIN: the pages were faulted in, a notifier came
  * in between (ours, for copy on write, perhaps), and the window has to be looked at again.
  */
@@ -468,6 +520,7 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 	struct hmm_range range = {
 		.notifier = &chunk->notifier,
 		.hmm_pfns = window->pfns,
+		.dev_private_owner = tandem_vram_owner(as->tdev),
 	};
 	int ret;
 
@@ -475,8 +528,11 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 	ret = tandem_window_snapshot(as, window, &range);
 	if (ret)
 		return ret;
-	if (!tandem_window_is_served(window))
+	if (!tandem_window_is_served(window)) {
 		ret = tandem_window_fault(window, chunk, range.notifier_seq);
+		if (!ret && !tandem_window_is_served(window))
+			ret = tandem_window_bring_home(as, window);
+	}
 	return ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
 }
 
@@ -495,7 +551,7 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 
 /*
  * Maps `pages` pages that the device asked for, from va on and inside one 2 MiB block, and what of
- * their neighbourhood is present. Called by the service only, with a reference to mm_users. 0 also
+ * their neighbourhood is present. Called with a reference to mm_users, with no lock held. 0 also
  * when notifiers kept colliding until the time was over: the device will ask again. For one page,
  * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
  * had. For several, an error says only that not all of them can be had together.
@@ -538,21 +594,43 @@ out:
 	return ret;
 }
 
+/* The device's entry for this page as it is now, or 0. */
+u64 tandem_mirror_entry(struct tandem_as *as, u64 va)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	u64 pte = 0;
+
+	if (!chunk)
+		return 0;
+	mutex_lock(&chunk->lock);
+	if (READ_ONCE(as->state) == TANDEM_AS_ACTIVE)
+		pte = tandem_pt_read(&as->pt, va);
+	mutex_unlock(&chunk->lock);
+	return pte;
+}
+
 /* Would the access succeed as things are? True for what a neighbour's window has mapped already. */
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic)
 {
-	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
 	u64 need = TANDEM_PTE_VALID | (write ? TANDEM_PTE_WRITE : 0) |
 		   (atomic ? TANDEM_PTE_ATOMIC : 0);
-	u64 pte = 0;
+
+	return (tandem_mirror_entry(as, va) & need) == need;
+}
+
+/* Did the device use anything in the range, inside one chunk, since this was last asked? */
+bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, start >> TANDEM_CHUNK_SHIFT);
+	bool used = false;
 
 	if (!chunk)
 		return false;
 	mutex_lock(&chunk->lock);
 	if (READ_ONCE(as->state) == TANDEM_AS_ACTIVE)
-		pte = tandem_pt_read(&as->pt, va);
+		used = tandem_pt_young(&as->pt, start, end, true);
 	mutex_unlock(&chunk->lock);
-	return (pte & need) == need;
+	return used;
 }
 
 /*

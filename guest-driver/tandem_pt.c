@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "tandem_device.h"
 #include "tandem_pt.h"
 
 #define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
@@ -27,7 +28,7 @@ static struct tandem_table *tandem_table_alloc(struct tandem_pt *pt, int level)
 	table = kzalloc(struct_size(table, children, children), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return NULL;
-	table->entries = dma_alloc_coherent(pt->dev, TANDEM_PT_BYTES, &table->dma,
+	table->entries = dma_alloc_coherent(pt->tdev->dev, TANDEM_PT_BYTES, &table->dma,
 					    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!table->entries) {
 		kfree(table);
@@ -45,14 +46,14 @@ static void tandem_table_free(struct tandem_pt *pt, struct tandem_table *table, 
 		return;
 	for (i = 0; level && i < TANDEM_PT_ENTRIES; i++)
 		tandem_table_free(pt, table->children[i], level - 1);
-	dma_free_coherent(pt->dev, TANDEM_PT_BYTES, table->entries, table->dma);
+	dma_free_coherent(pt->tdev->dev, TANDEM_PT_BYTES, table->entries, table->dma);
 	kfree(table);
 	atomic64_dec(&pt->tables);
 }
 
-int tandem_pt_init(struct tandem_pt *pt, struct device *dev)
+int tandem_pt_init(struct tandem_pt *pt, struct tandem_device *tdev)
 {
-	pt->dev = dev;
+	pt->tdev = tdev;
 	pt->root = tandem_table_alloc(pt, TANDEM_PT_LEVELS - 1);
 	return pt->root ? 0 : -ENOMEM;
 }
@@ -148,7 +149,7 @@ static void tandem_gather_add(struct tandem_gather *gather, u64 start, u64 pages
 /* The pages need not belong to one folio: 64 KiB of memory may be sixteen neighbours by chance. */
 static void tandem_pt_mark_dirty(struct tandem_pt *pt, u64 entry, unsigned long pages)
 {
-	struct page *page = pfn_to_page(PHYS_PFN(entry & TANDEM_PTE_ADDRESS));
+	struct page *page = tandem_pte_page(pt->tdev, entry);
 	unsigned long i = 0;
 
 	while (i < pages) {

@@ -22,8 +22,10 @@ struct tandem_table {
 	struct tandem_table *children[];  /* levels 3..1 */
 };
 
+struct tandem_device;
+
 struct tandem_pt {
-	struct device *dev;
+	struct tandem_device *tdev;
 	struct mutex lock;	   /* making directories, and tandem_pt_fini() */
 	struct tandem_table *root; /* NULL before tandem_pt_init() and after tandem_pt_fini() */
 	atomic64_t pages;	   /* 4 KiB pages mapped now */
@@ -40,7 +42,7 @@ struct tandem_gather {
 	u64 pages;
 };
 
-int tandem_pt_init(struct tandem_pt *pt, struct device *dev);
+int tandem_pt_init(struct tandem_pt *pt, struct tandem_device *tdev);
 void tandem_pt_fini(struct tandem_pt *pt);
 int tandem_pt_prepare(struct tandem_pt *pt, u64 va, bool leaf_table);
 u64 tandem_pt_read(struct tandem_pt *pt, u64 va);

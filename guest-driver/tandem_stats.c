@@ -32,6 +32,10 @@ void tandem_stats_as(struct tandem_as *as, struct tandem_ioc_stats *out)
 	out->invalidations = atomic64_read(&stats->invalidations);
 	out->invalidations_empty = atomic64_read(&stats->invalidations_empty);
 	out->invalidate_wait_ns = atomic64_read(&stats->invalidate_wait_ns);
+	out->pages_to_vram = atomic64_read(&stats->pages_to_vram);
+	out->pages_to_system = atomic64_read(&stats->pages_to_system);
+	out->pages_evicted = atomic64_read(&stats->pages_evicted);
+	out->thrash_pins = atomic64_read(&stats->thrash_pins);
 	for (i = 0; i < TANDEM_STATS_CAUSES; i++)
 		out->cause[i] = atomic64_read(&stats->cause[i]);
 	tandem_stats_counters(as->tdev, out->counter, TANDEM_STATS_COUNTERS);

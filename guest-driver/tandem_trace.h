@@ -175,6 +175,34 @@ TRACE_EVENT(tandem_queue,
 		  __entry->state, __entry->error, __entry->va, __entry->pc)
 );
 
+TRACE_EVENT(tandem_migrate,
+	TP_PROTO(u32 pasid, u64 start, u64 end, u32 cause, bool to_vram, u64 moved, u64 failed, u64 ns),
+	TP_ARGS(pasid, start, end, cause, to_vram, moved, failed, ns),
+	TP_STRUCT__entry(
+		__field(u64, start)
+		__field(u64, end)
+		__field(u64, moved)
+		__field(u64, failed)
+		__field(u64, ns)
+		__field(u32, pasid)
+		__field(u32, cause)
+		__field(bool, to_vram)
+	),
+	TP_fast_assign(
+		__entry->start = start;
+		__entry->end = end;
+		__entry->moved = moved;
+		__entry->failed = failed;
+		__entry->ns = ns;
+		__entry->pasid = pasid;
+		__entry->cause = cause;
+		__entry->to_vram = to_vram;
+	),
+	TP_printk("pasid %u va 0x%llx..0x%llx cause %u to %s: %llu pages, %llu failed, %llu ns", __entry->pasid,
+		  __entry->start, __entry->end, __entry->cause, __entry->to_vram ? "VRAM" : "memory",
+		  __entry->moved, __entry->failed, __entry->ns)
+);
+
 TRACE_EVENT(tandem_reset,
 	TP_PROTO(u32 epoch, const char *why),
 	TP_ARGS(epoch, why),
