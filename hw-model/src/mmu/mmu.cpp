@@ -35,7 +35,7 @@ Mmu::MissKey Mmu::key_of(const TranslationRequest& request) {
 }
 
 const TlbEntry* Mmu::lookup(const TranslationRequest& request) {
-  const TlbEntry* entry = l1_of(request).lookup(request.pasid, request.va, request.access);
+  const TlbEntry* entry = l1_of(request).lookup(request.pasid, request.va, request.access, request.pc);
   if (entry) ++counters_[TANDEM_COUNTER_L1_HITS];
   return entry;
 }

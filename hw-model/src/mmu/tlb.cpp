@@ -57,12 +57,12 @@ uint32_t Tlb::probe(Pasid pasid, Gva va, uint32_t size_class) const {
   return kNone;
 }
 
-const TlbEntry* Tlb::search(Pasid pasid, Gva va, Access access) {
+const TlbEntry* Tlb::search(Pasid pasid, Gva va, Access access, uint32_t hint) {
   for (uint32_t sizes = present_; sizes; sizes &= sizes - 1) {
     const uint32_t slot = probe(pasid, va, static_cast<uint32_t>(std::countr_zero(sizes)));
     if (slot == kNone || !entries_[slot].permits(access)) continue;
     used_[slot] = ++clock_;
-    last_ = slot;
+    last_[hint] = slot;
     return &entries_[slot];
   }
   return nullptr;
@@ -99,7 +99,6 @@ Tlb::Inserted Tlb::insert(const TlbEntry& entry) {
   if (chain.head != kNone) previous_[chain.head] = slot;
   chain.head = slot;
   ++chain.count;
-  last_ = slot;
   return {&entries_[slot], evicted};
 }
 

@@ -27,13 +27,16 @@ class Tlb {
   Tlb(uint32_t sets, uint32_t ways);
 
   // The entry that covers the address and permits the access, or nullptr. Valid until the next insert or kill.
-  const TlbEntry* lookup(Pasid pasid, Gva va, Access access) {
-    const TlbEntry& last = entries_[last_];
-    if (tags_[last_] && last.pasid == pasid && last.covers(va) && last.permits(access)) {
-      used_[last_] = ++clock_;
+  // pc: of the instruction that asks. It does not change the answer: an instruction mostly stays on its page, so what it
+  // found last is tried first.
+  const TlbEntry* lookup(Pasid pasid, Gva va, Access access, uint64_t pc = 0) {
+    const uint32_t slot = last_[hint_of(pc)];
+    const TlbEntry& last = entries_[slot];
+    if (last.covers(va) && tags_[slot] && last.pasid == pasid && last.permits(access)) {
+      used_[slot] = ++clock_;
       return &last;
     }
-    return search(pasid, va, access);
+    return search(pasid, va, access, hint_of(pc));
   }
 
   // Puts an entry in; its size must be that of a class. Whatever covered its first byte before is replaced, so that an entry
@@ -65,7 +68,10 @@ class Tlb {
     uint32_t count = 0;
   };
 
-  const TlbEntry* search(Pasid pasid, Gva va, Access access);
+  static constexpr uint32_t kHints = 32;
+  static uint32_t hint_of(uint64_t pc) { return static_cast<uint32_t>(pc >> 2) & (kHints - 1); }
+
+  const TlbEntry* search(Pasid pasid, Gva va, Access access, uint32_t hint);
   Chain& chain_of(Pasid pasid);
   static uint64_t tag_of(Pasid pasid, Gva va, uint32_t size_class);
   uint32_t set_of(Pasid pasid, Gva va, uint32_t size_class) const;
@@ -78,7 +84,7 @@ class Tlb {
 
   uint32_t sets_;
   uint32_t ways_;
-  uint32_t last_ = 0;              // slot of the last hit
+  std::array<uint32_t, kHints> last_{};  // slots of the last hits, by instruction
   uint32_t present_ = 0;           // bit c: some entry of size class c is valid
   uint64_t clock_ = 0;             // stamps uses
   std::array<uint32_t, kSizeClasses> counts_{};
