@@ -20,8 +20,11 @@ using compute::WaveState;
 
 namespace {
 
-// Instructions of one turn: short, because should_yield() is asked between turns.
-constexpr uint64_t kTurn = 64;
+// Instructions of one turn. Long, because the registers of a wavefront that comes back are no longer in the host's nearest
+// cache; run_wave() sees to it that nobody waits for the end of it.
+constexpr uint64_t kTurn = 1024;
+// Once a wavefront waits for a translation: the walk makes its steps between the calls of run().
+constexpr uint64_t kRestWhileOneWaits = 64;
 
 uint32_t lane_count(const std::array<uint32_t, 3>& extent) { return extent[0] * extent[1] * extent[2]; }
 uint32_t waves_for(uint32_t lanes) { return (lanes + kLanes - 1) / kLanes; }
@@ -136,11 +139,11 @@ struct ComputeUnit::Impl {
     wave.group->launch.dispatch->lane_instructions += turn.lane_instructions;
   }
 
-  uint64_t give_turn(Wave& wave, uint64_t limit) {
+  // The wavefront, and its workgroup, may be gone afterwards.
+  Turn give_turn(Wave& wave, uint64_t limit) {
     const Turn turn = compute::run_wave(context, wave, limit);
     account(wave, turn);
-    // A store may not stay queued for ever: each turn makes the oldest one visible.
-    wave.stores.write_one_instruction(context.memory, context.config.store_drain, context.random);
+    context.write_oldest(wave);
     if (wave.state == WaveState::Failed) {
       context.write_queued(wave);
       wave.error.report = compute::report_of(wave);
@@ -148,7 +151,7 @@ struct ComputeUnit::Impl {
     } else if (turn.lanes_rested) {
       settle(*wave.group);
     }
-    return turn.instructions;
+    return turn;
   }
 
   // The next Ready wavefront in turn, or nullptr.
@@ -221,9 +224,10 @@ uint64_t ComputeUnit::run(uint64_t budget) {
     if (done && impl_->context.should_yield()) return done;
     Wave* wave = impl_->next_ready();
     if (!wave) break;
-    const uint64_t ran = impl_->give_turn(*wave, std::min(kTurn, budget - done));
-    barren = ran ? 0 : barren + 1;
-    done += ran;
+    const Turn turn = impl_->give_turn(*wave, std::min(kTurn, budget - done));
+    barren = turn.instructions ? 0 : barren + 1;
+    done += turn.instructions;
+    if (turn.waits) budget = std::min(budget, done + kRestWhileOneWaits);
   }
   if (!runnable()) impl_->write_all_queued();
   return done;

@@ -75,6 +75,7 @@ bool all_aligned(Wave& w, const Decoded& d, const uint64_t* address) {
 void order_queued_stores(Wave& w, const Decoded& d, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
   if (d.word & kReleaseBit) w.unit->write_queued(w);
   else w.unit->write_queued_overlapping(w, address, lanes, bytes);
+  w.synchronised = true;
   if (others_wait(w)) spend_patience(w, kAtomicImpatience);
 }
 

@@ -72,6 +72,7 @@ Next jump_register(Wave& w, const Decoded& d) {
 Next fence(Wave& w, const Decoded& d) {
   constexpr uint32_t kWrites = 0x5, kReads = 0xa;
   const uint32_t before = d.word >> 24 & 0xf, after = d.word >> 20 & 0xf;
+  w.synchronised = true;
   if (!(before & kWrites)) return Next::Sequential;
   if (after) w.unit->write_queued(w);
   if (after & kReads) __atomic_thread_fence(__ATOMIC_SEQ_CST);

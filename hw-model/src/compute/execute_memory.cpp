@@ -61,11 +61,12 @@ TANDEM_ALWAYS_INLINE void addresses(const Wave& w, const Decoded& d, u64* addres
   TANDEM_FOR_LANES(i) address[i] = base[i] + imm;
 }
 
+// Whether the lanes' elements lie side by side: of addresses, or of the base register, to which all lanes add the same.
 template <typename T>
 TANDEM_ALWAYS_INLINE bool consecutive(const u64* address) {
   u64 different = 0;
   TANDEM_FOR_LANES(i) different |= address[i] ^ (address[0] + i * sizeof(T));
-  return different == 0 && aligned<T>(address[0]);
+  return different == 0;
 }
 
 TANDEM_ALWAYS_INLINE bool same_for_all(const u64* address) {
@@ -74,35 +75,67 @@ TANDEM_ALWAYS_INLINE bool same_for_all(const u64* address) {
   return different == 0;
 }
 
+// [va, va + bytes) is aligned for T and not LDS; whether it is mapped is another question.
+template <typename T>
+TANDEM_ALWAYS_INLINE bool in_memory(u64 va, u64 bytes) { return aligned<T>(va) && va <= TANDEM_VA_LIMIT - bytes; }
+
+TANDEM_ALWAYS_INLINE const TlbEntry* look_up(Wave& w, const Decoded& d, u64 va, Access access) {
+  w.request.va = Gva{{va}};
+  w.request.access = access;
+  w.request.pc = d.pc;
+  return w.unit->translator.lookup(w.request);
+}
+
 // One element for all 32 lanes: arguments, bounds, loop-invariant pointers. False: take the general path.
 template <typename T, typename Convert>
-TANDEM_ALWAYS_INLINE bool load_broadcast(Wave& w, const Decoded& d, Row& to, const u64* address) {
-  if (w.pending || !aligned<T>(address[0]) || address[0] > TANDEM_VA_LIMIT - sizeof(T)) return false;
-  w.request.va = Gva{{address[0]}};
-  w.request.access = Access::Read;
-  w.request.pc = d.pc;
-  const TlbEntry* entry = w.unit->translator.lookup(w.request);
+TANDEM_ALWAYS_INLINE bool load_broadcast(Wave& w, const Decoded& d, Row& to, u64 va) {
+  if (!in_memory<T>(va, sizeof(T))) return false;
+  if (!w.stores.empty()) w.unit->write_queued_overlapping(w, va, sizeof(T));
+  const TlbEntry* entry = look_up(w, d, va, Access::Read);
   if (!entry) return false;
-  const u64 value = Convert::of(load_relaxed<T>(entry->host + (address[0] - entry->va.value)));
+  const u64 value = Convert::of(load_relaxed<T>(entry->host + (va - entry->va.value)));
   TANDEM_FOR_LANES(i) to.lane[i] = value;
   return true;
 }
 
+// A wavefront that walks through memory takes large steps (the whole grid is between its rows), which the host's prefetchers
+// do not follow, so that each row would be waited for. What the instruction will touch two steps on is fetched now, if it goes
+// on as it did and stays in its page.
+template <typename T>
+TANDEM_ALWAYS_INLINE void fetch_ahead(Wave& w, const Decoded& d, const TlbEntry& entry, u64 va) {
+  constexpr u64 kRowBytes = kLanes * sizeof(T), kLineBytes = 64;
+  u64& last = w.row_va[d.pc / 4 % kRowsRemembered];
+  const u64 ahead = va + 2 * (va - last) - entry.va.value;
+  last = va;
+  if (ahead >= entry.bytes - kRowBytes) return;
+  for (u64 at = 0; at < kRowBytes; at += kLineBytes) __builtin_prefetch(entry.host + ahead + at);
+}
+
 // The hot path: all lanes, consecutive and aligned elements, one TLB hit. nullptr: take the general path.
 template <typename T>
-TANDEM_ALWAYS_INLINE const TlbEntry* whole_row(Wave& w, const Decoded& d, const u64* address, Access access) {
-  if (w.pending || !consecutive<T>(address) || address[0] > TANDEM_VA_LIMIT - kLanes * sizeof(T)) return nullptr;
-  w.request.va = Gva{{address[0]}};
-  w.request.access = access;
-  w.request.pc = d.pc;
-  const TlbEntry* entry = w.unit->translator.lookup(w.request);
-  if (!entry || address[0] - entry->va.value > entry->bytes - kLanes * sizeof(T)) return nullptr;
+TANDEM_ALWAYS_INLINE const TlbEntry* whole_row(Wave& w, const Decoded& d, u64 va, Access access) {
+  constexpr u64 kRowBytes = kLanes * sizeof(T);
+  if (!in_memory<T>(va, kRowBytes)) return nullptr;
+  const TlbEntry* entry = look_up(w, d, va, access);
+  if (!entry || va - entry->va.value > entry->bytes - kRowBytes) return nullptr;
+  fetch_ahead<T>(w, d, *entry, va);
   return entry;
+}
+
+// The same, read. False: take the general path.
+template <typename T, typename Convert>
+TANDEM_ALWAYS_INLINE bool load_row(Wave& w, const Decoded& d, Row& to, u64 va) {
+  if (!w.stores.empty() && va < TANDEM_VA_LIMIT) w.unit->write_queued_overlapping(w, va, kLanes * sizeof(T));
+  const TlbEntry* entry = whole_row<T>(w, d, va, Access::Read);
+  if (!entry) return false;
+  const auto* from = reinterpret_cast<const Alias<T>*>(entry->host + (va - entry->va.value));
+  TANDEM_FOR_LANES(i) to.lane[i] = Convert::of(T{from[i]});
+  return true;
 }
 
 template <typename T, typename Convert>
 void load_lanes(Row& to, const MemoryRun& run, const u64* address, LaneMask lanes) {
-  if (lanes == kAllLanes && consecutive<T>(address)) {
+  if (lanes == kAllLanes && consecutive<T>(address) && aligned<T>(address[0])) {
     const auto* from = reinterpret_cast<const Alias<T>*>(run.host + (address[0] - run.va));
     TANDEM_FOR_LANES(i) to.lane[i] = Convert::of(T{from[i]});
     return;
@@ -110,20 +143,6 @@ void load_lanes(Row& to, const MemoryRun& run, const u64* address, LaneMask lane
   for_each_lane(lanes, [&](uint32_t i) {
     to.lane[i] = Convert::of(load_element<T>(run.host + (address[i] - run.va), address[i]));
   });
-}
-
-template <typename T, typename Convert>
-Next load_general(Wave& w, const Decoded& d, Row& to, const u64* address) {
-  const auto whole = [&](const MemoryRun& run, LaneMask lanes) { load_lanes<T, Convert>(to, run, address, lanes); };
-  const auto split = [&](const Straddle& s, uint32_t lane) {
-    const T low = load_bytes<T>(s.first.host + (address[lane] - s.first.va), s.first_bytes);
-    to.lane[lane] = Convert::of(
-        load_bytes<T>(s.second.host, static_cast<uint32_t>(sizeof(T)) - s.first_bytes, s.first_bytes, low));
-  };
-  const LaneMask lanes = w.lanes_of_instruction();
-  const Next next = access_by_run(w, d, address, sizeof(T), Access::Read, lanes, whole, split);
-  w.unit->loads += count_lanes(lanes & ~w.pending);
-  return next;
 }
 
 // The wavefront sees its own stores: those which it now reads have to be in memory first.
@@ -136,25 +155,35 @@ TANDEM_ALWAYS_INLINE void write_what_is_read(Wave& w, const u64* address) {
     w.unit->write_queued_overlapping(w, address, lanes, sizeof(T));
 }
 
-template <typename T, typename Convert, bool kFloat, bool kFull>
-Next load(Wave& w, const Decoded& d) {
-  Row& to = kFloat ? w.f[d.rd] : w.x[d.rd];
+template <typename T, typename Convert>
+[[gnu::noinline]] Next load_general(Wave& w, const Decoded& d, Row& to) {
   alignas(64) u64 address[kLanes];
   addresses(w, d, address);
   if (!w.stores.empty()) write_what_is_read<T>(w, address);
-  if (kFull) {
-    if (const TlbEntry* entry = whole_row<T>(w, d, address, Access::Read)) {
-      const auto* from = reinterpret_cast<const Alias<T>*>(entry->host + (address[0] - entry->va.value));
-      TANDEM_FOR_LANES(i) to.lane[i] = Convert::of(T{from[i]});
-      w.unit->loads += kLanes;
-      return Next::Sequential;
-    }
-  }
-  if (kFull && same_for_all(address) && load_broadcast<T, Convert>(w, d, to, address)) {
+  const auto whole = [&](const MemoryRun& run, LaneMask lanes) { load_lanes<T, Convert>(to, run, address, lanes); };
+  const auto split = [&](const Straddle& s, uint32_t lane) {
+    const T low = load_bytes<T>(s.first.host + (address[lane] - s.first.va), s.first_bytes);
+    to.lane[lane] = Convert::of(
+        load_bytes<T>(s.second.host, static_cast<uint32_t>(sizeof(T)) - s.first_bytes, s.first_bytes, low));
+  };
+  const LaneMask lanes = w.lanes_of_instruction();
+  const Next next = access_by_run(w, d, address, sizeof(T), Access::Read, lanes, whole, split);
+  w.unit->loads += count_lanes(lanes & ~w.pending);
+  return next;
+}
+
+template <typename T, typename Convert, bool kFloat, bool kFull>
+Next load(Wave& w, const Decoded& d) {
+  Row& to = kFloat ? w.f[d.rd] : w.x[d.rd];
+  const u64* base = w.x[d.rs1].lane;
+  const u64 first = base[0] + static_cast<u64>(d.imm);
+  if (kFull && !w.pending &&
+      (consecutive<T>(base) ? load_row<T, Convert>(w, d, to, first)
+                            : same_for_all(base) && load_broadcast<T, Convert>(w, d, to, first))) {
     w.unit->loads += kLanes;
     return Next::Sequential;
   }
-  return load_general<T, Convert>(w, d, to, address);
+  return load_general<T, Convert>(w, d, to);
 }
 
 template <typename T>
@@ -189,7 +218,9 @@ void store_split(Wave& w, const Straddle& s, u64 va, u64 value, uint32_t bytes) 
 }
 
 template <typename T>
-Next store_general(Wave& w, const Decoded& d, const Row& value, const u64* address) {
+[[gnu::noinline]] Next store_general(Wave& w, const Decoded& d, const Row& value) {
+  alignas(64) u64 address[kLanes];
+  addresses(w, d, address);
   if (w.unit->stores_are_queued()) w.unit->begin_store_instruction(w);
   const auto whole = [&](const MemoryRun& run, LaneMask lanes) { store_lanes<T>(w, value, run, address, lanes); };
   const auto split = [&](const Straddle& s, uint32_t lane) {
@@ -201,28 +232,33 @@ Next store_general(Wave& w, const Decoded& d, const Row& value, const u64* addre
   return next;
 }
 
+// False: take the general path.
+template <typename T>
+TANDEM_ALWAYS_INLINE bool store_row(Wave& w, const Decoded& d, const Row& value, u64 va) {
+  const TlbEntry* entry = whole_row<T>(w, d, va, Access::Write);
+  if (!entry) return false;
+  const MemoryRun run{.va = entry->va.value, .bytes = entry->bytes, .host = entry->host,
+                      .device_address = entry->device_address, .aperture = entry->aperture, .lds = false};
+  if (w.unit->stores_are_queued()) {
+    w.unit->begin_store_instruction(w);
+    w.unit->enqueue_consecutive(w, run, va, value.lane, sizeof(T));
+    return true;
+  }
+  auto* to = reinterpret_cast<Alias<T>*>(run.host + (va - run.va));
+  TANDEM_FOR_LANES(i) to[i] = static_cast<T>(value.lane[i]);
+  w.unit->stored_range(w, run, va, kLanes * sizeof(T));
+  return true;
+}
+
 template <typename T, bool kFloat, bool kFull>
 Next store(Wave& w, const Decoded& d) {
   const Row& value = kFloat ? w.f[d.rs2] : w.x[d.rs2];
-  alignas(64) u64 address[kLanes];
-  addresses(w, d, address);
-  if (kFull) {
-    if (const TlbEntry* entry = whole_row<T>(w, d, address, Access::Write)) {
-      const MemoryRun run{.va = entry->va.value, .bytes = entry->bytes, .host = entry->host,
-                          .device_address = entry->device_address, .aperture = entry->aperture, .lds = false};
-      w.unit->stores += kLanes;
-      if (w.unit->stores_are_queued()) {
-        w.unit->begin_store_instruction(w);
-        w.unit->enqueue_consecutive(w, run, address, value.lane, sizeof(T));
-        return Next::Sequential;
-      }
-      auto* to = reinterpret_cast<Alias<T>*>(run.host + (address[0] - run.va));
-      TANDEM_FOR_LANES(i) to[i] = static_cast<T>(value.lane[i]);
-      w.unit->stored_range(w, run, address[0], kLanes * sizeof(T));
-      return Next::Sequential;
-    }
+  const u64* base = w.x[d.rs1].lane;
+  if (kFull && !w.pending && consecutive<T>(base) && store_row<T>(w, d, value, base[0] + static_cast<u64>(d.imm))) {
+    w.unit->stores += kLanes;
+    return Next::Sequential;
   }
-  return store_general<T>(w, d, value, address);
+  return store_general<T>(w, d, value);
 }
 
 void set(HandlerTable& table, Op op, Handler full, Handler masked) {

@@ -61,12 +61,12 @@ void LaneAddresses::set(const uint64_t* address, LaneMask which, uint32_t elemen
   });
 }
 
-void LaneAddresses::set_consecutive(const uint64_t* address, uint32_t element_bytes) {
-  TANDEM_FOR_LANES(i) va[i] = address[i];
+void LaneAddresses::set_consecutive(uint64_t first, uint32_t element_bytes) {
+  TANDEM_FOR_LANES(i) va[i] = first + i * uint64_t{element_bytes};
   lanes = kAllLanes;
   bytes = element_bytes;
   stride = element_bytes;
-  low = base = address[0];
+  low = base = first;
   high = low + kLanes * element_bytes;
 }
 

@@ -24,7 +24,7 @@ struct LaneAddresses {
   // lanes must not be 0. An element that wraps around the end of the address space must not be among them.
   void set(const uint64_t* address, LaneMask which, uint32_t element_bytes);
   // The same for all lanes with consecutive elements.
-  void set_consecutive(const uint64_t* address, uint32_t element_bytes);
+  void set_consecutive(uint64_t first, uint32_t element_bytes);
 
   bool touches(uint64_t start, uint64_t length) const;
   // Only the lanes in `which`, a part of its lanes.

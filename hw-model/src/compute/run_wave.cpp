@@ -9,6 +9,10 @@
 namespace tandem::compute {
 namespace {
 
+// So many instructions at most before should_yield() is asked again: a visitor of the device waits for less than a microsecond.
+// A wavefront that talks to others by fences or atomics gives way to them just as often, because it may be spinning.
+constexpr uint64_t kBetweenLooks = 64;
+
 // One turn's state: the wavefront, and what is counted.
 class TurnRunner {
  public:
@@ -16,6 +20,7 @@ class TurnRunner {
 
   Turn run() {
     unit_.code.reclaim();
+    wave_.synchronised = false;
     if (wave_.cancelled != TANDEM_QUEUE_OK) {
       fail_cancelled();
       return turn_;
@@ -26,6 +31,7 @@ class TurnRunner {
     }
     if (wave_.pending) finish_stalled();
     while (turn_.instructions < limit_ && wave_.state == WaveState::Ready && !yield_) {
+      if (turn_.instructions >= next_look_ && !may_go_on()) break;
       const CodePage* page = fetch();
       if (page) run_in_page(*page);
     }
@@ -67,7 +73,7 @@ class TurnRunner {
   }
 
   void wait(Wave::Waits what) {
-    wave_.has_waited = true;
+    wave_.has_waited = turn_.waits = true;
     wave_.waits = what;
     wave_.state = wave_.notified ? WaveState::Ready : WaveState::Waiting;
     yield_ = true;
@@ -90,7 +96,7 @@ class TurnRunner {
     const uint64_t in_page = static_cast<uint64_t>(page.code + kCodePageWords - ip);
     const uint64_t to_stop = wave_.stop_pc > wave_.pc && wave_.stop_pc - base < kCodePageBytes
                                  ? (wave_.stop_pc - wave_.pc) / 4 : in_page;
-    return ip + std::min({in_page, std::max<uint64_t>(to_stop, 1), limit_ - turn_.instructions});
+    return ip + std::min({in_page, std::max<uint64_t>(to_stop, 1), std::min(limit_, next_look_) - turn_.instructions});
   }
 
   // Until the page is left, the group changes, or the turn is over.
@@ -109,12 +115,20 @@ class TurnRunner {
       if (next == Next::Sequential) wave_.pc = base + static_cast<uint64_t>(ip - page.code) * 4;
       if (!after(next, ip)) return;
       if (next == Next::Refetch || unit_.generation != generation) return;
+      if (turn_.instructions >= next_look_ && !may_go_on()) return;
     } while (turn_.instructions < limit_ && page_of(wave_.pc) == base);
+  }
+
+  bool may_go_on() {
+    next_look_ = turn_.instructions + kBetweenLooks;
+    unit_.write_oldest(wave_);
+    if (wave_.synchronised || unit_.should_yield()) yield_ = true;
+    return !yield_;
   }
 
   void count(uint64_t instructions) {
     turn_.instructions += instructions;
-    turn_.lane_instructions += instructions * count_lanes(wave_.active);
+    turn_.lane_instructions += instructions * (wave_.active == kAllLanes ? kLanes : count_lanes(wave_.active));
     wave_.issued += instructions;
     if (others_wait(wave_)) spend_patience(wave_, instructions);
   }
@@ -250,6 +264,7 @@ class TurnRunner {
   UnitContext& unit_;
   Wave& wave_;
   const uint64_t limit_;
+  uint64_t next_look_ = kBetweenLooks;
   bool yield_ = false;
   Turn turn_;
 };

@@ -109,12 +109,11 @@ void UnitContext::enqueue(Wave& wave, const MemoryRun& run, const uint64_t* addr
   if (reservations_exist) for_each_lane(lanes, [&](uint32_t i) { break_reservations(wave, false, address[i], bytes); });
 }
 
-void UnitContext::enqueue_consecutive(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value,
-                                      uint32_t bytes) {
+void UnitContext::enqueue_consecutive(Wave& wave, const MemoryRun& run, uint64_t va, const uint64_t* value, uint32_t bytes) {
   StoreRow& row = wave.stores.push(store_instructions);
-  row.at.set_consecutive(address, bytes);
+  row.at.set_consecutive(va, bytes);
   fill_row(row, run, value, kAllLanes);
-  break_reservations(wave, false, address[0], uint64_t{kLanes} * bytes);
+  break_reservations(wave, false, va, uint64_t{kLanes} * bytes);
 }
 
 // Addresses out of range are LDS, which is never queued, or an error to come.

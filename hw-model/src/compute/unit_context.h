@@ -56,14 +56,16 @@ class UnitContext {
   // written byte by byte.
   void enqueue(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, LaneMask lanes,
                uint32_t bytes);
-  // The same for all lanes with consecutive elements.
-  void enqueue_consecutive(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, uint32_t bytes);
+  // The same for all lanes with consecutive elements, the first at va.
+  void enqueue_consecutive(Wave& wave, const MemoryRun& run, uint64_t va, const uint64_t* value, uint32_t bytes);
   void begin_store_instruction(Wave& wave);   // makes room in the queue
 
   // What the lanes are about to read is in memory afterwards, as far as this wavefront stored it.
   void write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes);
   uint32_t write_queued(Wave& wave);
+  // A store may not stay queued for ever: called each few instructions.
+  void write_oldest(Wave& wave) { wave.stores.write_one_instruction(memory, config.store_drain, random); }
 
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
   bool reservations_exist = false;  // set by LR; false is certain, true may be stale

@@ -32,6 +32,8 @@ struct Reservation {
   uint32_t bytes = 0;
 };
 
+inline constexpr uint32_t kRowsRemembered = 32;
+
 inline constexpr uint64_t kNoStop = ~uint64_t{0};
 
 struct Wave final : TranslationWaiter {
@@ -53,6 +55,7 @@ struct Wave final : TranslationWaiter {
   uint8_t frm[kLanes]{};
   LaneMask frm_not_nearest = 0;    // lanes whose dynamic rounding mode is not round-to-nearest-even
 
+  uint64_t row_va[kRowsRemembered]{};  // of the rows that memory instructions touched last, by their pc (fetch_ahead)
   StoreQueue stores;
   Reservation reservation[kLanes];
   LaneMask reserved = 0;           // lanes that hold a reservation
@@ -70,6 +73,7 @@ struct Wave final : TranslationWaiter {
   Decoded stalled;
   WaveState state = WaveState::Ready;
   enum class Waits : uint8_t { Access, Fetch } waits = Waits::Access;  // what for, when Waiting
+  bool synchronised = false;       // ran a fence or an atomic instruction in this turn: others may have to run
   bool has_waited = false;         // asked the MMU to tell it, and has not taken that back
   bool notified = false;           // the MMU called since the instruction began
   QueueError cancelled = TANDEM_QUEUE_OK;  // told by the MMU while waiting

@@ -55,6 +55,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
   bool serve_rings();
   bool serve_queues();
+  uint64_t turn_length() const;
   uint64_t run_compute(uint64_t budget);
   bool skip_to_next_event(uint64_t end);
   std::optional<uint64_t> next_event() const;
@@ -94,6 +95,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   uint32_t test_control_ = 0;
   uint64_t ticks_ = 0;
   uint32_t rounds_since_poll_ = 0;
+  uint64_t last_poll_ = 0;          // in ticks
 };
 
 }  // namespace tandem

@@ -9,11 +9,16 @@ namespace tandem {
 
 namespace {
 
-// Instructions of one compute unit's turn. Long enough that the loop around it costs little, short enough that rings and
-// walks are served within microseconds.
-constexpr uint64_t kTurn = 64;
-// While wavefronts run, queues that poll memory do so only each few rounds.
+// Instructions of one compute unit's turn while something else of the device makes steps between the turns: walks, rings,
+// copies. Short enough that these are served within microseconds.
+constexpr uint64_t kShortTurn = 64;
+// While there is nothing but wavefronts. What comes from outside ends it early (should_yield()), after each unit had a short one.
+constexpr uint64_t kLongTurn = 1024;
+// A queue's time slice ends between turns; so many of all units fit into it at least.
+constexpr uint64_t kTurnsInSlice = 4;
+// While wavefronts run, queues that poll memory do so only each few rounds, or after so many instructions.
 constexpr uint32_t kRoundsBetweenPolls = 8;
+constexpr uint64_t kTicksBetweenPolls = 2048;
 
 }  // namespace
 
@@ -50,19 +55,28 @@ bool Device::serve_rings() {
 }
 
 bool Device::serve_queues() {
-  const bool poll = processor_.polling() && ++rounds_since_poll_ >= kRoundsBetweenPolls;
+  const bool poll = processor_.polling() &&
+                    (++rounds_since_poll_ >= kRoundsBetweenPolls || ticks_ - last_poll_ >= kTicksBetweenPolls);
   if (!attention_.take() && !poll) return false;
   rounds_since_poll_ = 0;
+  last_poll_ = ticks_;
   const bool progress = processor_.step();
   if (progress) attention_.ask();
   return progress;
 }
 
+uint64_t Device::turn_length() const {
+  if (mmu_.busy() || copies_.busy() || kernel_ring_.busy() || invalidation_ring_.busy()) return kShortTurn;
+  if (config_.time_slice == 0) return kLongTurn;
+  return std::clamp(config_.time_slice / (kTurnsInSlice * config_.compute_units), kShortTurn, kLongTurn);
+}
+
 uint64_t Device::run_compute(uint64_t budget) {
+  const uint64_t turn = std::min(turn_length(), budget);
   uint64_t ran = 0;
   for (const auto& unit : units_) {
     if (unit->idle()) continue;
-    ran += unit->run(std::min(kTurn, budget));
+    ran += unit->run(turn);
   }
   return ran;
 }

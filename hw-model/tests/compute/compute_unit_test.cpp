@@ -99,6 +99,28 @@ TEST(ComputeUnit, WavefrontsTakeTurns) {
   EXPECT_EQ(bench.listener.done.size(), 1u);
 }
 
+// Turns are long, but not for one that may be spinning.
+TEST(ComputeUnit, AWavefrontThatSynchronisesLetsOthersRunSoon) {
+  const auto runs_in_time = [](bool synchronises) {
+    Bench bench;
+    bench.set_size(64);
+    Program p(kCode);
+    p << csrr(s0, TANDEM_CSR_WAVE_ID);
+    p.branch(1, s0, x0, "second");
+    p.label("spin");
+    p << (synchronises ? amo(0, doubleword, t0, x0, a0) : ld(t0, a0, 0));
+    p.jump(x0, "spin");
+    p.label("second");
+    p << addi(t0, x0, 1) << sd(t0, a0, 8) << ret();
+    bench.load(p);
+    bench.launch();
+    bench.unit->run(200);
+    return cell(bench, 1) != 0;
+  };
+  EXPECT_TRUE(runs_in_time(true));
+  EXPECT_FALSE(runs_in_time(false)) << "a long turn";
+}
+
 TEST(ComputeUnit, SuspendAndResumeAnywhereGivesTheSameResult) {
   for (uint64_t step = 1; step < 2000; step = step * 3 + 1) {
     Bench bench;
