@@ -135,8 +135,8 @@ TEST(Workloads, spin_lock_of_lanes_and_threads)
 
 TEST(Workloads, sharing_by_queues_and_by_processes)
 {
-	expect_right("sharing --processes 1 --queues 4 --words 4096 --rounds 100");
-	expect_right("sharing --processes 4 --queues 2 --words 4096 --rounds 100");
+	expect_right("sharing --processes 1 --queues 4 --words 4096 --rounds 2000");
+	expect_right("sharing --processes 4 --queues 2 --words 4096 --rounds 2000");
 }
 
 TEST(Workloads, each_prints_its_help)

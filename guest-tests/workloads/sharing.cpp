@@ -60,8 +60,9 @@ bool work(const workload::Session &gpu, const Load &load, std::uint64_t process,
 		for (std::uint64_t i = 0; i < load.words; i++)
 			job.words.push_back(first_word(process, queue, i));
 		job.arguments = {job.words.data(), load.words, load.rounds};
-		workload::need(job.queue.dispatch(gpu.kernel("mix"), {1024}, {64}, &job.arguments, job.done.get()));
 	}
+	for (const auto &job : jobs) /* one right after the other: they are to overlap */
+		workload::need(job->queue.dispatch(gpu.kernel("mix"), {1024}, {64}, &job->arguments, job->done.get()));
 	for (std::uint64_t queue = 0; queue < load.queues; queue++) {
 		Job &job = *jobs[queue];
 		workload::need(job.queue.wait(job.done, workload::Session::time_limit_ns));
