@@ -45,11 +45,14 @@ char *place(std::uint64_t thread, std::uint64_t which)
 
 class Worker {
 public:
-	Worker(const tandem::Device &device, const Options &options, std::uint64_t index, Shared &shared)
+	Worker(const tandem::Device &device, const Options &options, std::uint64_t index, const mm_system::Cgroup &group,
+	       Shared &shared)
 		: index_(index), shared_(shared), gpu_(device, options.seed * 1000 + index),
-		  arena_{place(index, 0), place(index, 1), place(index, 2), gpu_, std::mt19937_64(options.seed * 1000 + index)}
+		  arena_{place(index, 0), place(index, 1), place(index, 2), gpu_, std::mt19937_64(options.seed * 1000 + index),
+			 group, memfd_create("soak", MFD_CLOEXEC)}
 	{
 	}
+	~Worker() { close(arena_.file); }
 
 	void start() { thread_ = std::thread([this] { work(); }); }
 	void join() { thread_.join(); }
@@ -68,7 +71,7 @@ public:
 private:
 	void work()
 	{
-		if (!arena_.here || !arena_.there || !arena_.neighbour)
+		if (!arena_.here || !arena_.there || !arena_.neighbour || arena_.file < 0)
 			problem_ = "no memory at the addresses wanted";
 		else if (!gpu_.start(arena_.here, pages, TALLY_WRITE))
 			problem_ = gpu_.complaint();
@@ -82,18 +85,33 @@ private:
 
 	void step()
 	{
-		const Operation &operation = operations()[arena_.below(operations().size())];
+		const Operation &operation = choose();
 		char line[64];
 
 		std::snprintf(line, sizeof(line), "%10.4f s  %s", shared_.seconds(), operation.name);
 		last_.push_back(line);
 		if (last_.size() > remembered)
 			last_.pop_front();
-		operation.run(arena_, problem_);
+		try {
+			operation.run(arena_, problem_);
+		} catch (const std::exception &failure) {
+			problem_ = failure.what();
+		}
 		shared_.operations++;
 		/* Now and then the GPU has to come round before the next blow, or it would only ever see faults. */
 		if (good() && (gpu_.errors() || (arena_.below(4) == 0 && !gpu_.wait_round())))
 			problem_ = gpu_.complaint();
+	}
+
+	/* One that can be done to the region as it is. */
+	const Operation &choose()
+	{
+		for (;;) {
+			const Operation &operation = operations()[arena_.below(operations().size())];
+
+			if (operation.kinds & arena_.kind)
+				return operation;
+		}
 	}
 
 	std::uint64_t index_;
@@ -117,8 +135,23 @@ void show_progress(const Shared &shared, const Options &options)
 	}
 }
 
-/* Swap space, KSM and khugepaged at work for the time of the soak. */
+/* The process is in a group of its own as long as this lives. */
+struct Membership {
+	mm_system::Cgroup group{"tandem-soak"};
+
+	Membership() { group.enter(); }
+	~Membership() { mm_system::Cgroup::leave(); }
+};
+
+/* Swap space, a reserve of huge pages, KSM and khugepaged at work for the time of the soak. */
 struct Surroundings {
+	explicit Surroundings(std::uint64_t threads)
+		: huge("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", std::to_string(2 * threads))
+	{
+	}
+
+	Membership membership;
+	mm_system::Setting huge;
 	mm_system::Zram swap;
 	mm_system::Setting ksm{"/sys/kernel/mm/ksm/run", "1"};
 	mm_system::Setting khugepaged{"/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "100"};
@@ -128,7 +161,7 @@ struct Surroundings {
 
 Result run(const Options &options)
 {
-	Surroundings surroundings;
+	Surroundings surroundings(options.threads);
 	auto device = tandem::Device::open();
 	if (!device)
 		return {false, 0, 0, device.error().text + "\n"};
@@ -137,7 +170,7 @@ Result run(const Options &options)
 	std::vector<std::unique_ptr<Worker>> workers;
 
 	for (std::uint64_t index = 0; index < options.threads; index++)
-		workers.push_back(std::make_unique<Worker>(*device, options, index, shared));
+		workers.push_back(std::make_unique<Worker>(*device, options, index, surroundings.membership.group, shared));
 	for (auto &worker : workers)
 		worker->start();
 	show_progress(shared, options);

@@ -2,6 +2,7 @@
 #include "soak_operations.hpp"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -9,9 +10,15 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
+
+#include "../support/uffd.hpp"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 namespace soak {
@@ -53,6 +60,11 @@ bool page_out(Arena &arena, std::string &problem)
 bool make_cold(Arena &arena, std::string &problem)
 {
 	return advise(arena, problem, MADV_COLD, "MADV_COLD");
+}
+
+bool populate(Arena &arena, std::string &problem)
+{
+	return advise(arena, problem, MADV_POPULATE_WRITE, "MADV_POPULATE_WRITE");
 }
 
 bool lock_pages(Arena &arena, std::string &problem)
@@ -98,6 +110,26 @@ bool write_text(const char *path, const char *text, std::string &problem)
 		fail(problem, path);
 	close(file);
 	return good;
+}
+
+bool complain(const Arena &arena, std::string &problem)
+{
+	problem = arena.gpu.complaint();
+	return false;
+}
+
+/* A limit would slow everybody down for seconds; what matters to the GPU is that pages are taken, and that this does at once. */
+bool reclaim_from_group(Arena &arena, std::string &problem)
+{
+	try {
+		arena.group.set("memory.reclaim", std::to_string(1 + arena.below(8)) + "M");
+	} catch (const std::system_error &error) {
+		if (error.code().value() != EAGAIN) { /* less could be had than was asked for */
+			problem = error.what();
+			return false;
+		}
+	}
+	return true;
 }
 
 bool clear_soft_dirty(Arena &, std::string &problem)
@@ -206,22 +238,141 @@ bool move(Arena &arena, std::string &problem)
 	});
 }
 
-/* Contents go altogether: verified, thrown away, written anew at the same addresses. */
+/* At the same address, empty. The reserve of huge pages may be in the hands of others: then it is ordinary memory. */
+bool map_as(Arena &arena, Kind kind, std::string &problem)
+{
+	int flags = MAP_FIXED | (kind & (shared_memory | shared_file) ? MAP_SHARED : MAP_PRIVATE);
+	int file = kind == shared_file ? arena.file : -1;
+
+	flags |= (kind == shared_file ? 0 : MAP_ANONYMOUS) | (kind == huge_reserve ? MAP_HUGETLB : 0);
+	if (kind == shared_file && (ftruncate(file, 0) || ftruncate(file, bytes)))
+		return fail(problem, "ftruncate");
+	if (mmap(arena.here, bytes, read_write, flags, file, 0) != arena.here)
+		return kind == huge_reserve ? map_as(arena, private_memory, problem) : fail(problem, "mmap");
+	arena.kind = kind;
+	return true;
+}
+
+/* Contents go altogether: verified, thrown away, written anew at the same addresses, in memory of any kind. */
 bool replace(Arena &arena, std::string &problem)
 {
 	return standing_still(arena, problem, [](Arena &own, std::string &text) {
-		if (!own.gpu.verify()) {
-			text = own.gpu.complaint();
-			return false;
-		}
-		bool gone = own.below(2) ? !madvise(own.here, bytes, MADV_DONTNEED) : !munmap(own.here, bytes);
-		int kind = own.below(3) ? MAP_PRIVATE : MAP_SHARED;
+		constexpr Kind kinds[] = {private_memory, private_memory, private_memory, shared_memory, shared_file, huge_reserve};
 
-		if (!gone || mmap(own.here, bytes, read_write, kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != own.here)
-			return fail(text, "mmap");
+		if (!own.gpu.verify())
+			return complain(own, text);
+		bool gone = own.below(2) ? !madvise(own.here, bytes, MADV_DONTNEED) : !munmap(own.here, bytes);
+
+		if (!gone)
+			return fail(text, "throwing the region away");
+		if (!map_as(own, kinds[own.below(std::size(kinds))], text))
+			return false;
 		own.gpu.write_pattern();
 		return true;
 	});
+}
+
+/* What the part holds is gone when the lanes go on; the rest was left alone. */
+bool empty_part_of_file(Arena &arena, std::string &problem, bool (*empty)(int file, std::uint64_t first, std::uint64_t length))
+{
+	if (!arena.gpu.verify())
+		return complain(arena, problem);
+	Part part = some_part(arena, arena.here);
+	std::uint64_t rest = part.start > arena.here ? arena.gpu.count(0) : 0;
+
+	if (!empty(arena.file, static_cast<std::uint64_t>(part.start - arena.here), part.length))
+		return fail(problem, "emptying a part of the file");
+	for (std::uint64_t offset = 0; offset < part.length; offset += page_bytes)
+		if (*reinterpret_cast<volatile std::uint64_t *>(part.start + offset + 8)) {
+			problem = "what was cut out of the file is still to be seen";
+			return false;
+		}
+	if (part.start > arena.here && arena.gpu.count(0) != rest) {
+		problem = "more was cut out of the file than asked for";
+		return false;
+	}
+	arena.gpu.write_pattern();
+	return true;
+}
+
+bool punch(Arena &arena, std::string &problem)
+{
+	return standing_still(arena, problem, [](Arena &own, std::string &text) {
+		return empty_part_of_file(own, text, [](int file, std::uint64_t first, std::uint64_t length) {
+			return !fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(first),
+					  static_cast<off_t>(length));
+		});
+	});
+}
+
+bool truncate(Arena &arena, std::string &problem)
+{
+	return standing_still(arena, problem, [](Arena &own, std::string &text) {
+		return empty_part_of_file(own, text, [](int file, std::uint64_t first, std::uint64_t) {
+			return !ftruncate(file, static_cast<off_t>(first)) && !ftruncate(file, bytes);
+		});
+	});
+}
+
+/* Under the work, by system calls: what is there already, and a longer file that has a hole beyond the mapping. */
+bool write_file(Arena &arena, std::string &problem)
+{
+	std::uint64_t page = arena.below(pages), offset = page * page_bytes + 8;
+	std::uint64_t words[page_bytes / 8];
+	constexpr std::size_t length = page_bytes - 8;
+
+	arena.gpu.fill_page(page, words);
+	if (pwrite(arena.file, &words[1], length, static_cast<off_t>(offset)) != static_cast<ssize_t>(length) ||
+	    ftruncate(arena.file, 2 * bytes) || pwrite(arena.file, words, page_bytes, bytes + bytes / 2) != page_bytes ||
+	    fallocate(arena.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes, bytes) || ftruncate(arena.file, bytes))
+		return fail(problem, "writing the file");
+	return true;
+}
+
+/* All pages go, and a server gives each back when the GPU asks for it. */
+bool serve_missing(Arena &arena, std::string &problem)
+{
+	mm_uffd::Uffd uffd(0);
+
+	if (!arena.gpu.pause() || !arena.gpu.verify())
+		return complain(arena, problem);
+	uffd.watch(arena.here, bytes, mm_uffd::missing);
+	if (madvise(arena.here, bytes, MADV_DONTNEED))
+		return fail(problem, "MADV_DONTNEED");
+	arena.gpu.forget_counts();
+	uffd.serve([&](const mm_uffd::Event &event) {
+		std::uint64_t words[page_bytes / 8];
+		auto page = (event.address - reinterpret_cast<std::uintptr_t>(arena.here)) / page_bytes;
+
+		arena.gpu.fill_page(page, words);
+		while (uffd.copy(event.address, words) == EAGAIN)
+			;
+	});
+	arena.gpu.resume();
+	if (!arena.gpu.wait_round())
+		return complain(arena, problem);
+	uffd.unwatch(arena.here, bytes);
+	return true;
+}
+
+/* The GPU has to ask a server before it writes to a page again. */
+bool serve_writes(Arena &arena, std::string &problem)
+{
+	mm_uffd::Uffd uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+
+	uffd.watch(arena.here, bytes, mm_uffd::write_protect);
+	uffd.serve([&](const mm_uffd::Event &event) {
+		while (uffd.protect(reinterpret_cast<void *>(event.address), page_bytes, false) == EAGAIN)
+			;
+	});
+	if (uffd.protect(arena.here, bytes, true)) {
+		problem = "UFFDIO_WRITEPROTECT failed";
+		return false;
+	}
+	if (!arena.gpu.wait_round())
+		return complain(arena, problem);
+	uffd.unwatch(arena.here, bytes);
+	return true;
 }
 
 bool verify(Arena &arena, std::string &problem)
@@ -259,12 +410,17 @@ bool write_as_another_process(Arena &arena, std::string &problem)
 
 const std::vector<Operation> &operations()
 {
+	constexpr unsigned small = private_memory | shared_memory | shared_file, any = small | huge_reserve;
 	static const std::vector<Operation> all = {
-		{"pageout", page_out}, {"cold", make_cold}, {"mlock", lock_pages}, {"hugepage", allow_huge},
-		{"nohugepage", forbid_huge}, {"collapse", collapse}, {"mergeable", merge}, {"unmergeable", unmerge},
-		{"clear_refs", clear_soft_dirty}, {"compact", compact}, {"fork", fork_and_write}, {"vfork", vfork_and_exec},
-		{"neighbour", change_neighbour}, {"mprotect", protect}, {"mremap", move}, {"replace", replace},
-		{"verify", verify}, {"mode", change_mode}, {"vm_writev", write_as_another_process},
+		{"pageout", small, page_out}, {"cold", small, make_cold}, {"populate", small, populate},
+		{"mlock", small, lock_pages}, {"hugepage", small, allow_huge}, {"nohugepage", small, forbid_huge},
+		{"collapse", any, collapse}, {"mergeable", private_memory, merge}, {"unmergeable", private_memory, unmerge},
+		{"clear_refs", any, clear_soft_dirty}, {"compact", any, compact}, {"fork", private_memory, fork_and_write},
+		{"vfork", any, vfork_and_exec}, {"neighbour", any, change_neighbour}, {"mprotect", small, protect},
+		{"mremap", small, move}, {"replace", any, replace}, {"verify", any, verify}, {"mode", any, change_mode},
+		{"vm_writev", any, write_as_another_process}, {"reclaim", any, reclaim_from_group},
+		{"punch", shared_file, punch}, {"truncate", shared_file, truncate}, {"write", shared_file, write_file},
+		{"uffd-missing", private_memory, serve_missing}, {"uffd-wp", private_memory, serve_writes},
 	};
 
 	return all;

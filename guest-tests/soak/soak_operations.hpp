@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/system.hpp"
 #include "../support/tally.hpp"
 
 namespace soak {
@@ -16,17 +17,29 @@ constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t pages = 512; /* one huge page can hold the region */
 constexpr std::uint64_t bytes = pages * page_bytes;
 
+/* What the region is at the moment; as bits, what an operation can be done to. */
+enum Kind : unsigned {
+	private_memory = 1,
+	shared_memory = 2,
+	shared_file = 4,
+	huge_reserve = 8,
+};
+
 /* One thread's memory: two places of the region's size, of which one is in use, and a neighbour that comes and goes. */
 struct Arena {
 	char *here, *there, *neighbour;
 	tally::Tally &gpu;
 	std::mt19937_64 random;
+	const mm_system::Cgroup &group; /* the process's */
+	int file;                       /* of the region's size, for when it is a file */
+	Kind kind = private_memory;
 
 	std::uint64_t below(std::uint64_t limit) { return random() % limit; }
 };
 
 struct Operation {
 	const char *name;
+	unsigned kinds;
 	bool (*run)(Arena &arena, std::string &problem); /* false with a sentence if something was wrong */
 };
 

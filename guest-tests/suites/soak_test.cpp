@@ -11,7 +11,8 @@ TEST(Soak, four_threads_for_a_few_seconds)
 	soak::Result result = soak::run({.seed = 20, .seconds = 4, .threads = 4, .progress = false});
 
 	EXPECT_TRUE(result.good) << result.report;
-	EXPECT_GT(result.operations, 20u);
+	/* Two for each thread: one operation takes a second if the machine has other things to do. */
+	EXPECT_GE(result.operations, 8u);
 	EXPECT_GT(result.rounds, 2u);
 }
 

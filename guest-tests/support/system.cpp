@@ -270,6 +270,11 @@ void Cgroup::enter() const
 	write_file(path_ + "/cgroup.procs", "0");
 }
 
+void Cgroup::leave()
+{
+	write_file("/sys/fs/cgroup/cgroup.procs", "0");
+}
+
 std::uint64_t Cgroup::event(const std::string &name) const
 {
 	return line_of(read_file(path_ + "/memory.events"), name, path_);

@@ -76,6 +76,7 @@ public:
 	Cgroup &operator=(const Cgroup &) = delete;
 
 	void enter() const; /* the calling process */
+	static void leave(); /* back into the root's */
 	void set(const std::string &file, const std::string &value) const { write_file(path_ + "/" + file, value); }
 	std::uint64_t number(const std::string &file) const { return read_number(path_ + "/" + file); }
 	std::uint64_t event(const std::string &name) const; /* a line of memory.events */

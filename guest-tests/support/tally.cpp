@@ -95,13 +95,20 @@ bool Tally::wait_for(const char *what, const std::function<bool()> &condition)
 
 void Tally::write_pattern()
 {
-	for (std::uint64_t page = 0; page < control_->pages; page++) {
-		std::uint64_t *words = page_of(reinterpret_cast<void *>(control_->region), page);
+	for (std::uint64_t page = 0; page < control_->pages; page++)
+		fill_page(page, page_of(reinterpret_cast<void *>(control_->region), page));
+	forget_counts();
+}
 
-		words[0] = 0;
-		for (std::uint64_t word = 1; word < TALLY_PAGE_WORDS; word++)
-			words[word] = pattern(page, word);
-	}
+void Tally::fill_page(std::uint64_t page, std::uint64_t *words) const
+{
+	words[0] = 0;
+	for (std::uint64_t word = 1; word < TALLY_PAGE_WORDS; word++)
+		words[word] = pattern(page, word);
+}
+
+void Tally::forget_counts()
+{
 	for (std::uint64_t &count : control_->counts)
 		store(count, 0);
 }

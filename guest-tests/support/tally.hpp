@@ -50,11 +50,15 @@ public:
 	/* While the lanes stand still. */
 	void move_to(void *region);
 	void write_pattern(); /* begins the count anew */
+	void forget_counts(); /* for pages that come back with the pattern and a count of 0 */
 	bool verify();        /* looks at every word of every page, as the CPU sees them; false with a complaint */
 	bool verify_at(const void *region); /* the same in another mapping */
 
 	/* Stops, waits for the completion, verifies. */
 	bool finish();
+
+	/* What a page holds at the beginning. */
+	void fill_page(std::uint64_t page, std::uint64_t *words) const;
 
 	/* Any time: each page as a snapshot of it must look, for children and other onlookers. */
 	bool is_plausible(const void *region, std::uint64_t page) const;
