@@ -16,9 +16,10 @@ const CodePage* CodeCache::fill(Pasid pasid, uint64_t page, const std::byte* hos
   for (uint32_t i = 0; i < kCodePageWords; ++i) {
     Decoded& d = fresh->code[i];
     d = decode(load_relaxed<uint32_t>(host + 4 * i), page + 4 * i);
-    d.full = handlers_.full[static_cast<uint32_t>(d.op)];
+    d.full = d.alone = handlers_.full[static_cast<uint32_t>(d.op)];
     d.masked = handlers_.masked[static_cast<uint32_t>(d.op)];
   }
+  for (uint32_t i = 0; i + 1 < kCodePageWords; ++i) fuse(handlers_.pairs, fresh->code[i], fresh->code[i + 1]);
   return (pages_[Key{pasid.value, page}] = std::move(fresh)).get();
 }
 

@@ -33,7 +33,8 @@ using Handler = Next (*)(Wave&, const Decoded&);
 inline constexpr uint8_t kSinkRegister = 32;  // where results for x0 go
 
 struct Decoded {
-  Handler full = nullptr;    // all 32 lanes are active
+  Handler full = nullptr;    // all 32 lanes are active; runs `length` instructions from here (fuse.h)
+  Handler alone = nullptr;   // the same for just this one
   Handler masked = nullptr;  // some are
   int64_t imm = 0;           // immediate, absolute target, constant, CSR number or zimm
   uint64_t pc = 0;
@@ -44,6 +45,7 @@ struct Decoded {
   uint8_t rs2 = 0;
   uint8_t rs3 = 0;
   uint8_t rm = 0;            // rounding mode field of float instructions
+  uint8_t length = 1;        // instructions that `full` runs
 };
 
 // Never fails: what is no instruction becomes Op::Illegal. The handlers are left empty.

@@ -15,6 +15,7 @@ IsaLevel best_level() {
 #define TANDEM_FILL_LEVEL(level)  \
   do {                            \
     level::fill_int(table);       \
+    level::fill_pairs(table.pairs); \
     level::fill_muldiv(table);    \
     level::fill_control(table);   \
     level::fill_memory(table);    \

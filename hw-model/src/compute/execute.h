@@ -6,19 +6,21 @@
 // templates) except the fill functions below, which live in a namespace of their level; inline functions that they use
 // from headers are always inlined. tests/compute/level_symbols.sh checks it.
 //
-// A later engine that fuses blocks or translates them to host code replaces handlers in decoded pages; nothing else knows
-// what a handler does.
+// A later engine that translates blocks to host code replaces handlers in decoded pages, as fuse.h does for pairs; nothing
+// else knows what a handler does.
 #pragma once
 
 #include <cstdint>
 
 #include "compute/decode.h"
+#include "compute/fuse.h"
 
 namespace tandem::compute {
 
 struct HandlerTable {
   Handler full[kOps] = {};    // for wavefronts whose 32 lanes are all active
   Handler masked[kOps] = {};  // for any mask
+  PairTable pairs;
 };
 
 // Which instruction set the hot handlers use: x86-64-v2 (SSE4.2), v3 (AVX2, FMA), v4 (AVX-512).
@@ -31,6 +33,7 @@ HandlerTable handlers_for(IsaLevel level);
 #define TANDEM_DECLARE_LEVEL(level)              \
   namespace level {                              \
   void fill_int(HandlerTable& table);            \
+  void fill_pairs(PairTable& table);             \
   void fill_muldiv(HandlerTable& table);         \
   void fill_control(HandlerTable& table);        \
   void fill_memory(HandlerTable& table);         \

@@ -79,12 +79,23 @@ class TurnRunner {
     yield_ = true;
   }
 
-  // The inner loop: nothing but handlers until one of them wants something.
-  template <bool kFull>
-  Next step(const Decoded*& ip, const Decoded* end) {
+  // The inner loops: nothing but handlers until one of them wants something.
+  Next step_full(const Decoded*& ip, const Decoded* end) {
+    while (ip < end - 1) {
+      const Next next = ip->full(wave_, *ip);
+      if (next != Next::Sequential) return next;
+      ip += ip->length;
+    }
+    if (ip == end) return Next::Sequential;
+    const Next next = ip->alone(wave_, *ip);
+    if (next == Next::Sequential) ++ip;
+    return next;
+  }
+
+  Next step_masked(const Decoded*& ip, const Decoded* end) {
     Next next = Next::Sequential;
     do {
-      next = kFull ? ip->full(wave_, *ip) : ip->masked(wave_, *ip);
+      next = ip->masked(wave_, *ip);
       if (next != Next::Sequential) return next;
       ++ip;
     } while (ip != end);
@@ -109,7 +120,7 @@ class TurnRunner {
       const Decoded* const end = end_of_stretch(page, first);
       wave_.notified = false;
       wave_.stretch_pc = wave_.pc;
-      const Next next = wave_.active == kAllLanes ? step<true>(ip, end) : step<false>(ip, end);
+      const Next next = wave_.active == kAllLanes ? step_full(ip, end) : step_masked(ip, end);
       const bool retired = next != Next::Sequential && next != Next::Wait && next != Next::Failed;
       count(static_cast<uint64_t>(ip - first) + retired);
       if (next == Next::Sequential) wave_.pc = base + static_cast<uint64_t>(ip - page.code) * 4;
