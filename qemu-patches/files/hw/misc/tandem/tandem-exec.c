@@ -13,8 +13,8 @@
  * Lock order: BQL, device lock, leaf locks (of the trace, of QEMU's memory
  * core).  The device thread never takes the BQL: interrupts go through a
  * bottom half, DMA touches RAM only.  So a vCPU may wait for the device lock
- * with the BQL held, and does so for about one wavefront instruction, because
- * the model looks at should_yield() after each.
+ * with the BQL held, and does so for about a microsecond, because
+ * the model looks at should_yield() each few dozen instructions.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -179,13 +179,19 @@ static void tandem_sleep(TandemGpu *s)
     }
 }
 
+/* Asked at each poll: has the model been waiting for TANDEM_IDLE_FLUSH_MS? */
+static bool tandem_polled_for_long(TandemGpu *s)
+{
+    return ++s->exec.polls % (TANDEM_IDLE_FLUSH_MS / TANDEM_POLL_MS) == 0;
+}
+
 /* Lock held.  The model waits for memory that nobody reports. */
 static void tandem_poll(TandemGpu *s)
 {
     if (!s->exec.work && !s->exec.stop) {
         qemu_cond_timedwait(&s->exec.wake, &s->exec.lock, TANDEM_POLL_MS);
     }
-    if (++s->exec.polls % (TANDEM_IDLE_FLUSH_MS / TANDEM_POLL_MS) == 0) {
+    if (tandem_polled_for_long(s)) {
         tandem_flush_trace(s);
     }
     s->exec.work = true;
@@ -259,7 +265,8 @@ static void tandem_quantum(void *opaque)
     } else if (result == TANDEM_RUN_WAIT) {
         tandem_arm_timer(s, MAX(s->quantum_ns, TANDEM_POLL_MS * SCALE_MS));
     }
-    if ((result == TANDEM_RUN_IDLE || tandem_trace_is_filling_up(s)) &&
+    if ((result == TANDEM_RUN_IDLE || tandem_trace_is_filling_up(s) ||
+         (result == TANDEM_RUN_WAIT && tandem_polled_for_long(s))) &&
         tandem_trace_hand_over(s)) {
         tandem_trace_write(s);
     }

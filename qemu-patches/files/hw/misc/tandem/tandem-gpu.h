@@ -52,7 +52,7 @@ typedef struct TandemExec {
     bool thread_started;      /* BQL */
     bool work;                /* the model may have something to do; lock */
     bool stop;                /* lock */
-    unsigned polls;           /* device thread */
+    unsigned polls;           /* device lock */
     bool vm_running;          /* lock */
     QEMUBH *interrupt_bh;
     VMChangeStateEntry *vm_state;
