@@ -53,9 +53,22 @@ struct Greater {
 using Min = ByCompareAndSwap<Smaller>;
 using Max = ByCompareAndSwap<Greater>;
 
-bool is_atomic_against_cpus(const UnitContext& unit, const MemoryRun& run) {
-  if (run.lds) return false;  // the workgroup's own, and it runs on one unit: nobody to race with
-  return run.aperture != TANDEM_APERTURE_SYSTEM || unit.config.pcie_atomics;
+// How an atomic is done on a run of memory.
+enum class Means : uint8_t {
+  HostAtomic,
+  Plain,        // LDS: the workgroup's own, and it runs on one unit, so that there is nobody to race with
+  OverTheBus,   // a read and a write on the bus, and whatever the CPUs do meanwhile
+};
+
+Means means_for(const UnitContext& unit, const MemoryRun& run) {
+  if (run.lds) return Means::Plain;
+  return run.aperture != TANDEM_APERTURE_SYSTEM || unit.config.pcie_atomics ? Means::HostAtomic : Means::OverTheBus;
+}
+
+// Between the read and the write. A bus takes longer; this is enough for a CPU that should not be there to be noticed.
+void wait_for_the_bus() {
+  constexpr int kPauses = 4;
+  for (int i = 0; i < kPauses; ++i) __builtin_ia32_pause();
 }
 
 template <typename T>
@@ -82,9 +95,10 @@ void order_queued_stores(Wave& w, const Decoded& d, const uint64_t* address, Lan
 Next never_straddles(Wave& w, const Decoded& d) { return fail(w, d, TANDEM_QUEUE_MISALIGNED_ATOMIC, 0, 0, 0); }
 
 template <typename Operation, typename T>
-T modify(bool against_cpus, std::byte* at, T operand) {
-  if (against_cpus) return Operation::atomic(reinterpret_cast<T*>(at), operand);
+T modify(Means means, std::byte* at, T operand) {
+  if (means == Means::HostAtomic) return Operation::atomic(reinterpret_cast<T*>(at), operand);
   const T old = load_relaxed<T>(at);
+  if (means == Means::OverTheBus) wait_for_the_bus();
   store_relaxed<T>(at, Operation::template apply<T>(old, operand));
   return old;
 }
@@ -97,10 +111,10 @@ Next amo(Wave& w, const Decoded& d) {
   const LaneMask lanes = w.lanes_of_instruction();
   order_queued_stores(w, d, address.lane, lanes, sizeof(T));
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
-    const bool against_cpus = is_atomic_against_cpus(*w.unit, run);
+    const Means means = means_for(*w.unit, run);
     for_each_lane(here, [&](uint32_t i) {
       std::byte* at = run.host + (address.lane[i] - run.va);
-      w.x[d.rd].lane[i] = extend(modify<Operation, T>(against_cpus, at, static_cast<T>(operand.lane[i])));
+      w.x[d.rd].lane[i] = extend(modify<Operation, T>(means, at, static_cast<T>(operand.lane[i])));
     });
     w.unit->stored(w, run, address.lane, here, sizeof(T));
   };
@@ -142,11 +156,12 @@ LaneMask lanes_with_reservation(const Wave& w, const uint64_t* address, uint32_t
 }
 
 template <typename T>
-bool swap_if_unchanged(bool against_cpus, std::byte* at, T expected, T desired) {
-  if (against_cpus)
+bool swap_if_unchanged(Means means, std::byte* at, T expected, T desired) {
+  if (means == Means::HostAtomic)
     return __atomic_compare_exchange_n(reinterpret_cast<T*>(at), &expected, desired, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_SEQ_CST);
   if (load_relaxed<T>(at) != expected) return false;
+  if (means == Means::OverTheBus) wait_for_the_bus();
   store_relaxed<T>(at, desired);
   return true;
 }
@@ -158,7 +173,7 @@ bool store_conditional_lane(Wave& w, const MemoryRun& run, uint32_t lane, uint64
   if (!(w.reserved & lane_bit(lane))) return false;
   w.reserved &= ~lane_bit(lane);
   const T expected = static_cast<T>(w.reservation[lane].value);
-  if (!swap_if_unchanged<T>(is_atomic_against_cpus(*w.unit, run), run.host + (va - run.va), expected, value)) return false;
+  if (!swap_if_unchanged<T>(means_for(*w.unit, run), run.host + (va - run.va), expected, value)) return false;
   w.unit->stored_range(w, run, va, sizeof(T));
   return true;
 }

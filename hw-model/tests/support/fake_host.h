@@ -88,7 +88,7 @@ class FakeHost {
   bool is_ram(uint64_t address, uint64_t bytes) const { return address <= ram_bytes() && bytes <= ram_bytes() - address; }
   void* map(uint64_t address, uint64_t& bytes) {
     ++maps;
-    if (address % 4096 || !is_ram(address, 4096)) return nullptr;
+    if (address % 4096 || bytes % 4096 || bytes == 0 || !is_ram(address, 4096)) return nullptr;  // whole pages only
     bytes = std::min({bytes, ram_bytes() - address, longest_run - address % longest_run});
     return ram(address);
   }
