@@ -33,15 +33,9 @@ void LaneAddresses::set(const uint64_t* address, LaneMask which, uint32_t elemen
   const uint64_t origin = address[first] - first * step;
   uint64_t off = 0;
   if (which == kAllLanes) {
-    TANDEM_FOR_LANES(i) {
-      va[i] = address[i];
-      off |= address[i] ^ (origin + i * step);
-    }
+    TANDEM_FOR_LANES(i) off |= address[i] ^ (origin + i * step);
   } else {
-    for_each_lane(which, [&](uint32_t i) {
-      va[i] = address[i];
-      off |= address[i] ^ (origin + i * step);
-    });
+    for_each_lane(which, [&](uint32_t i) { off |= address[i] ^ (origin + i * step); });
   }
   const uint32_t last = 31 - static_cast<uint32_t>(__builtin_clz(which));
   // A stride that goes down, or wraps, is treated as none.
@@ -56,13 +50,13 @@ void LaneAddresses::set(const uint64_t* address, LaneMask which, uint32_t elemen
   low = ~uint64_t{0};
   high = 0;
   for_each_lane(which, [&](uint32_t i) {
+    irregular_[i] = address[i];
     low = std::min(low, address[i]);
     high = std::max(high, address[i] + element_bytes);
   });
 }
 
 void LaneAddresses::set_consecutive(uint64_t first, uint32_t element_bytes) {
-  TANDEM_FOR_LANES(i) va[i] = first + i * uint64_t{element_bytes};
   lanes = kAllLanes;
   bytes = element_bytes;
   stride = element_bytes;
@@ -74,7 +68,7 @@ bool LaneAddresses::touches(uint64_t start, uint64_t length) const {
   if (low >= start + length || high <= start) return false;
   if (dense() || (low >= start && high <= start + length)) return true;
   bool any = false;
-  for_each_lane(lanes, [&](uint32_t i) { any |= elements_overlap(va[i], bytes, start, length); });
+  for_each_lane(lanes, [&](uint32_t i) { any |= elements_overlap(va(i), bytes, start, length); });
   return any;
 }
 
@@ -87,7 +81,7 @@ bool LaneAddresses::touches(const LaneAddresses& other, LaneMask which) const {
   bool any = false;
   for_each_lane(theirs, [&](uint32_t n) {
     if (any) return;
-    for_each_lane(ours, [&](uint32_t i) { any |= elements_overlap(va[i], bytes, other.va[n], other.bytes); });
+    for_each_lane(ours, [&](uint32_t i) { any |= elements_overlap(va(i), bytes, other.va(n), other.bytes); });
   });
   return any;
 }
@@ -95,7 +89,7 @@ bool LaneAddresses::touches(const LaneAddresses& other, LaneMask which) const {
 LaneMask LaneAddresses::earlier_on_same_bytes(uint32_t lane) const {
   LaneMask earlier = 0;
   for_each_lane(lanes & (lane_bit(lane) - 1), [&](uint32_t i) {
-    if (elements_overlap(va[i], bytes, va[lane], bytes)) earlier |= lane_bit(i);
+    if (elements_overlap(va(i), bytes, va(lane), bytes)) earlier |= lane_bit(i);
   });
   return earlier;
 }

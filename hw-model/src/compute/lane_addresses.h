@@ -11,7 +11,6 @@
 namespace tandem::compute {
 
 struct LaneAddresses {
-  uint64_t va[kLanes];      // of the lanes in `lanes` only
   LaneMask lanes = 0;
   uint32_t bytes = 0;       // of each lane's element
   uint64_t low = 0;         // bounds of all elements
@@ -32,10 +31,14 @@ struct LaneAddresses {
   bool touches(const LaneAddresses& other) const { return touches(other, lanes); }
   // The lanes below `lane` whose elements overlap its element.
   LaneMask earlier_on_same_bytes(uint32_t lane) const;
+  // Of a lane in `lanes`.
+  uint64_t va(uint32_t lane) const { return stride == kNoStride ? irregular_[lane] : base + lane * stride; }
+  // All lanes, side by side.
+  bool dense() const { return stride == bytes && lanes == kAllLanes; }
   bool lanes_are_apart() const { return stride != kNoStride && stride >= bytes; }
 
  private:
-  bool dense() const { return stride == bytes && lanes == kAllLanes; }
+  uint64_t irregular_[kLanes];   // only where there is no stride
 };
 
 }  // namespace tandem::compute

@@ -17,11 +17,12 @@ void store_element(std::byte* to, uint64_t value) {
 template <typename T>
 void store_lanes(const StoreRow& row, LaneMask lanes) {
   std::byte* const host = row.host;
-  if (lanes == kAllLanes) {
-    for (uint32_t i = 0; i < kLanes; ++i) store_element<T>(host + (row.at.va[i] - row.origin), row.value[i]);
+  if (lanes == kAllLanes && row.at.dense() && row.at.base % sizeof(T) == 0) {
+    std::byte* const to = host + (row.at.base - row.origin);
+    for (uint32_t i = 0; i < kLanes; ++i) store_relaxed(to + i * sizeof(T), static_cast<T>(row.value[i]));
     return;
   }
-  for_each_lane(lanes, [&](uint32_t i) { store_element<T>(host + (row.at.va[i] - row.origin), row.value[i]); });
+  for_each_lane(lanes, [&](uint32_t i) { store_element<T>(host + (row.at.va(i) - row.origin), row.value[i]); });
 }
 
 void store_lanes_of_any_width(const StoreRow& row, LaneMask lanes) {
@@ -42,14 +43,14 @@ void tell_host(const StoreRow& row, LaneMask lanes, const MemoryPort& memory) {
   const auto page_of = [](uint64_t va) { return va / TANDEM_PAGE_BYTES; };
   if (page_of(row.at.low) == page_of(row.at.high - 1)) return tell_host(row, row.at.low, row.at.high, memory);
   while (lanes) {
-    const uint64_t page = page_of(row.at.va[first_lane(lanes)]);
+    const uint64_t page = page_of(row.at.va(first_lane(lanes)));
     uint64_t low = ~uint64_t{0}, high = 0;
     LaneMask here = 0;
     for_each_lane(lanes, [&](uint32_t i) {
-      if (page_of(row.at.va[i]) != page) return;
+      if (page_of(row.at.va(i)) != page) return;
       here |= lane_bit(i);
-      low = std::min(low, row.at.va[i]);
-      high = std::max(high, row.at.va[i] + row.at.bytes);
+      low = std::min(low, row.at.va(i));
+      high = std::max(high, row.at.va(i) + row.at.bytes);
     });
     tell_host(row, low, high, memory);
     lanes &= ~here;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Speed of the wavefront engine on the hash kernel (kernels/hash.c), with native scalar code on the same work in the same
-// run. items_per_second counts elements; lane_instructions is per second.
+// run. items_per_second counts elements; stores: the depth of the store queue; level 0: the best of this host; lane_instructions is per second.
 #include <benchmark/benchmark.h>
 
 #include <fstream>
@@ -68,6 +68,7 @@ void wavefronts(benchmark::State& state) {
   Counters counters;
   ComputeConfig config;
   config.isa_level = static_cast<uint8_t>(state.range(0));
+  config.store_queue_depth = static_cast<uint32_t>(state.range(2));
   ComputeUnit unit(config, translator, port, listener, counters, [] { return 0; }, [] { return false; });
   DispatchState dispatch{.pasid = pasid(1), .queue = queue_id(1), .entry = kBase, .kernarg = kBase + kArgs};
   const auto lanes = static_cast<uint32_t>(state.range(1)) * TANDEM_WAVE_LANES;
@@ -96,7 +97,7 @@ __attribute__((optimize("no-tree-vectorize"))) void native_scalar(benchmark::Sta
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kElements));
 }
 
-BENCHMARK(wavefronts)->ArgNames({"level", "waves"})->ArgsProduct({{2, 3, 4}, {1, 8}});
+BENCHMARK(wavefronts)->ArgNames({"level", "waves", "stores"})->ArgsProduct({{2, 3, 4}, {1, 8}, {0}})->ArgsProduct({{0}, {1, 8}, {4}});
 BENCHMARK(native_scalar);
 
 }  // namespace
