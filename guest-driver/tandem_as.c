@@ -37,6 +37,9 @@ struct tandem_as *tandem_as_create(struct tandem_device *tdev)
 	mutex_init(&as->doorbell_lock);
 	mutex_init(&as->pt.lock);
 	xa_init(&as->chunks);
+	tandem_policy_init(&as->policy);
+	spin_lock_init(&as->hot.lock);
+	INIT_WORK(&as->hot.work, tandem_hot_work);
 	init_waitqueue_head(&as->wait);
 	return as;
 }
@@ -54,6 +57,7 @@ static void tandem_as_free(struct work_struct *work)
 	struct tandem_as *as = container_of(work, struct tandem_as, free_work);
 
 	tandem_mirror_free(as);
+	tandem_policy_fini(&as->policy);
 	if (as->mm)
 		mmdrop(as->mm);
 	if (as->doorbell_dummy)
@@ -341,7 +345,7 @@ static int tandem_as_build(struct tandem_as *as)
 }
 
 /* A file whose INIT failed cannot be used for another: it answers as one that is over. */
-int tandem_as_init(struct tandem_as *as, u32 *pasid)
+int tandem_as_init(struct tandem_as *as, u32 flags, u32 *pasid)
 {
 	int ret;
 
@@ -353,6 +357,7 @@ int tandem_as_init(struct tandem_as *as, u32 *pasid)
 		goto out;
 	}
 	as->epoch = tandem_epoch(as->tdev);
+	as->policy.migrate = flags & TANDEM_INIT_MIGRATE;
 	ret = tandem_as_build(as);
 	if (ret) {
 		tandem_as_stop(as);

@@ -8,6 +8,7 @@
 #include <linux/mmu_notifier.h>
 
 #include "tandem_device.h"
+#include "tandem_policy.h"
 #include "tandem_pt.h"
 
 /*
@@ -45,6 +46,17 @@ struct tandem_fault_inbox {
 	unsigned int count;
 	struct tandem_fault pending[TANDEM_FAULTS_PENDING];
 	struct tandem_fault batch[TANDEM_FAULTS_PENDING]; /* the service's own */
+};
+
+/* Regions that access counters reported and nobody has looked at yet. */
+#define TANDEM_HOT_REGIONS 32
+
+struct tandem_hot {
+	spinlock_t lock;          /* taken in interrupts */
+	struct work_struct work;
+	unsigned int count;
+	bool overflow;
+	u64 regions[TANDEM_HOT_REGIONS];
 };
 
 struct tandem_as_stats {
@@ -87,6 +99,10 @@ struct tandem_as {
 	bool chunks_closed;
 	struct xarray chunks;          /* struct tandem_chunk, by number */
 
+	struct tandem_policy policy;
+
+	struct tandem_hot hot;
+
 	struct work_struct service;
 	struct tandem_fault_inbox *faults;
 
@@ -105,7 +121,7 @@ struct tandem_as {
 
 /* tandem_as.c */
 struct tandem_as *tandem_as_create(struct tandem_device *tdev);
-int tandem_as_init(struct tandem_as *as, u32 *pasid);
+int tandem_as_init(struct tandem_as *as, u32 flags, u32 *pasid);
 void tandem_as_stop(struct tandem_as *as);
 void tandem_as_lose(struct tandem_as *as);
 void tandem_as_teardown(struct tandem_as *as);
@@ -122,10 +138,18 @@ struct tandem_service_result {
 	u64 pages;
 };
 
-int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool write,
-			struct tandem_service_result *result);
+/* How much around the pages asked for is looked at, and how it is mapped. */
+struct tandem_mirror_wish {
+	u64 around;      /* bytes, power of two from 4 KiB to 2 MiB */
+	bool write;      /* the pages asked for must be writable */
+	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
+};
+
+int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
+			struct tandem_mirror_wish wish, struct tandem_service_result *result);
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
+void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);
 void tandem_mirror_close(struct tandem_as *as);
@@ -134,13 +158,23 @@ void tandem_mirror_free(struct tandem_as *as);
 /* tandem_fault.c, tandem_service.c */
 void tandem_service_work(struct work_struct *work);
 
+/* tandem_hot.c */
+void tandem_hot_report(struct tandem_device *tdev, const struct tandem_event *event);
+void tandem_hot_work(struct work_struct *work);
+
 /* tandem_doorbell.c */
 int tandem_doorbell_init(struct tandem_as *as);
 void tandem_doorbell_zap(struct tandem_as *as);
 void tandem_doorbell_fini(struct tandem_as *as);
 int tandem_doorbell_mmap(struct tandem_as *as, struct vm_area_struct *vma);
 
+/* tandem_range_ioctl.c */
+int tandem_range_set(struct tandem_as *as, const struct tandem_ioc_range *args);
+int tandem_range_get(struct tandem_as *as, struct tandem_ioc_range *args);
+
 /* tandem_memory_ioctl.c */
+bool tandem_memory_range_is_bad(u64 start, u64 length);
+int tandem_memory_map_present(struct tandem_as *as, u64 start, u64 end);
 int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *args);
 int tandem_memory_pages(struct tandem_as *as, const struct tandem_ioc_pages *args);
 

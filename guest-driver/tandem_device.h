@@ -164,6 +164,7 @@ extern unsigned int tandem_nonblock_us;
 extern unsigned int tandem_fault_around;
 extern unsigned int tandem_retry_ms;
 extern unsigned int tandem_queues_per_file;
+extern unsigned int tandem_access_threshold;
 extern struct workqueue_struct *tandem_wq;
 
 static inline u32 tandem_read32(struct tandem_device *tdev, u32 reg)

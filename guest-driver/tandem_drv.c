@@ -41,6 +41,19 @@ unsigned int tandem_queues_per_file = 64;
 module_param_named(queues_per_file, tandem_queues_per_file, uint, 0644);
 MODULE_PARM_DESC(queues_per_file, "Queues that one open file may have");
 
+unsigned int tandem_access_threshold = 256;
+module_param_named(access_threshold, tandem_access_threshold, uint, 0444);
+MODULE_PARM_DESC(access_threshold,
+		 "Accesses to 64 KiB beyond VRAM after which it moves if its range is COUNTED; 0: none");
+
+module_param_named(thrash_limit, tandem_thrash_limit, uint, 0644);
+MODULE_PARM_DESC(thrash_limit,
+		 "Returns of a block by CPU faults after which it stays in memory; 0: no limit");
+module_param_named(thrash_ms, tandem_thrash_ms, uint, 0644);
+MODULE_PARM_DESC(thrash_ms, "Time in which these are counted, in ms");
+module_param_named(thrash_pin_ms, tandem_thrash_pin_ms, uint, 0644);
+MODULE_PARM_DESC(thrash_pin_ms, "Time that such a block stays in memory, in ms");
+
 struct workqueue_struct *tandem_wq;
 static DEFINE_IDA(tandem_indices);
 

@@ -4,6 +4,7 @@
  * out.
  */
 #include "tandem_as.h"
+#include "tandem_poison.h"
 #include "tandem_queue.h"
 
 static void tandem_event_signal(struct tandem_device *tdev, const struct tandem_event *event)
@@ -36,6 +37,12 @@ static void tandem_event_handle(struct tandem_device *tdev, const struct tandem_
 		failure->seqno = event->value;
 		failure->code = event->code;
 		dev_dbg(tdev->dev, "command %llu failed with %u\n", event->value, event->code);
+		break;
+	case TANDEM_EVENT_POISON:
+		tandem_poison_report(tdev, event->value);
+		break;
+	case TANDEM_EVENT_ACCESS_COUNTER:
+		tandem_hot_report(tdev, event);
 		break;
 	default:
 		dev_warn_ratelimited(tdev->dev, "event of unknown type %u\n", event->type);

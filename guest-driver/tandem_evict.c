@@ -10,10 +10,12 @@
 #include <linux/sched/signal.h>
 
 #include "tandem_migrate.h"
+#include "tandem_poison.h"
 
 /* How many blocks one caller looks at before it goes without. */
 #define TANDEM_EVICT_TRIES 8
 #define TANDEM_EVICT_ROUNDS 3
+#define TANDEM_EVACUATE_PATIENCE (2 * HZ)
 
 static u64 tandem_evict_first(struct tandem_vram *vram, const struct tandem_block *block)
 {
@@ -175,12 +177,13 @@ int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole
 
 /*
  * When this returns VRAM is empty, for good. A page that somebody holds for a moment is tried again;
- * one whose contents cannot be had (the device does not answer any more) keeps the removal waiting
- * until the processes that map it are gone: there is nothing that it could be replaced by.
+ * a poisoned one goes with the processes that map it; one whose contents cannot be had because the
+ * device does not answer any more keeps the removal waiting until they are gone.
  */
 void tandem_vram_evacuate(struct tandem_vram *vram)
 {
-	unsigned long complain = jiffies + 10 * HZ;
+	unsigned long complain = jiffies + TANDEM_EVACUATE_PATIENCE;
+	enum tandem_poison_word word = TANDEM_POISON_TELL;
 	struct tandem_block *block;
 	unsigned long flags;
 	u64 left;
@@ -201,7 +204,9 @@ void tandem_vram_evacuate(struct tandem_vram *vram)
 		if (time_after(jiffies, complain)) {
 			dev_err(vram->tdev->dev, "%llu pages of VRAM cannot be brought home yet\n",
 				left);
-			complain = jiffies + 10 * HZ;
+			complain = jiffies + TANDEM_EVACUATE_PATIENCE;
+			tandem_poison_evict(vram, word);
+			word = TANDEM_POISON_KILL;
 		}
 	}
 }

@@ -275,6 +275,8 @@ vm_fault_t tandem_migrate_cpu_fault(struct vm_fault *vmf)
 		return VM_FAULT_OOM;
 	m->as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
 	ret = tandem_fault_run(m, vmf, huge);
+	if (m->as && m->moved)
+		tandem_policy_came_back(m->as, va);
 	if (m->as)
 		tandem_as_put(m->as);
 	tandem_migration_end(m, false);

@@ -66,11 +66,11 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 
 static int tandem_ioctl_init(struct tandem_as *as, struct tandem_ioc_init *args)
 {
-	if (args->flags || args->reserved0 || args->reserved[0] || args->reserved[1])
+	if (args->flags & ~TANDEM_INIT_MIGRATE || args->reserved0 || args->reserved[0] || args->reserved[1])
 		return -EINVAL;
 	switch (args->translation) {
 	case TANDEM_TRANSLATION_MIRROR:
-		return tandem_as_init(as, &args->pasid);
+		return tandem_as_init(as, args->flags, &args->pasid);
 	case TANDEM_TRANSLATION_SVA:
 	case TANDEM_TRANSLATION_SOFTTLB:
 		return -EOPNOTSUPP;
@@ -103,6 +103,7 @@ union tandem_ioctl_args {
 	struct tandem_ioc_stats stats;
 	struct tandem_ioc_prefetch prefetch;
 	struct tandem_ioc_pages pages;
+	struct tandem_ioc_range range;
 };
 
 static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
@@ -139,6 +140,10 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
 		return tandem_wait_signal(as, &args->wait);
 	case TANDEM_IOC_PREFETCH:
 		return tandem_memory_prefetch(as, &args->prefetch);
+	case TANDEM_IOC_RANGE_SET:
+		return tandem_range_set(as, &args->range);
+	case TANDEM_IOC_RANGE_GET:
+		return tandem_range_get(as, &args->range);
 	case TANDEM_IOC_PAGES:
 		return tandem_memory_pages(as, &args->pages);
 	default:
@@ -158,6 +163,8 @@ static bool tandem_ioctl_is_known(unsigned int request)
 	case TANDEM_IOC_WAIT:
 	case TANDEM_IOC_STATS:
 	case TANDEM_IOC_PREFETCH:
+	case TANDEM_IOC_RANGE_SET:
+	case TANDEM_IOC_RANGE_GET:
 	case TANDEM_IOC_PAGES:
 		return true;
 	default:

@@ -146,7 +146,10 @@ static bool tandem_page_may_go(struct tandem_device *tdev, const struct page *pa
 {
 	struct tandem_vram *vram = tandem_page_vram(page);
 
-	return folio_test_anon(page_folio(page)) && (!vram || vram->tdev != tdev);
+	if (vram && (vram->tdev == tdev ||
+		     tandem_vram_is_retired(vram, tandem_page_index(vram, page), 1)))
+		return false;
+	return folio_test_anon(page_folio(page));
 }
 
 /* Nothing is there yet: is it wanted all the same? */
@@ -245,14 +248,14 @@ static bool tandem_migration_is_whole(const struct vm_area_struct *vma, u64 star
 	return end - start == TANDEM_BLOCK_BYTES && !(vma->vm_flags & VM_NOHUGEPAGE);
 }
 
-/* What of [start, end) is one VMA whose pages may move. */
-static int tandem_migration_clip(struct tandem_as *as, u64 *start, u64 *end, bool *whole)
+/* What of [start, end) lies in the VMA at this address, if its pages may move. */
+static int tandem_migration_clip(struct tandem_as *as, u64 at, u64 *start, u64 *end, bool *whole)
 {
 	struct vm_area_struct *vma;
 	int ret = -ENOENT;
 
 	mmap_read_lock(as->mm);
-	vma = find_vma_intersection(as->mm, *start, *end);
+	vma = vma_lookup(as->mm, at);
 	if (vma && tandem_vma_may_move(vma)) {
 		*start = max_t(u64, *start, vma->vm_start);
 		*end = min_t(u64, *end, vma->vm_end);
@@ -281,8 +284,8 @@ static int tandem_migration_locked(struct tandem_migration *m, struct tandem_roo
 }
 
 /*
- * Moves what of [start, end), inside one 2 MiB block, is the first VMA there; what was never touched
- * only inside [want_start, want_end). The caller has a reference to mm_users and holds no lock. 0
+ * Moves what of [start, end), inside one 2 MiB block, lies in the VMA at want_start; what was never
+ * touched only inside [want_start, want_end). The caller has a reference to mm_users and holds no lock. 0
  * also when nothing moved; -ENOMEM: no room, even after evicting; -ENOENT: no such VMA;
  * -EOPNOTSUPP: no VRAM.
  */
@@ -297,7 +300,7 @@ int tandem_migrate_to_vram(struct tandem_as *as, u64 start, u64 end, u64 want_st
 
 	if (!tandem_vram_is_there(vram))
 		return -EOPNOTSUPP;
-	ret = tandem_migration_clip(as, &start, &end, &whole);
+	ret = tandem_migration_clip(as, want_start, &start, &end, &whole);
 	if (ret)
 		return ret;
 	m = tandem_migration_begin(as->tdev, as, start, end, cause);
@@ -312,6 +315,8 @@ int tandem_migrate_to_vram(struct tandem_as *as, u64 start, u64 end, u64 want_st
 	}
 	moved->moved += m->moved;
 	moved->failed += m->failed;
+	if (m->moved && cause != TANDEM_MIGRATE_REQUEST)
+		tandem_policy_went(as, want_start);
 	tandem_migration_end(m, true);
 	return ret;
 }

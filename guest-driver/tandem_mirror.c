@@ -43,7 +43,9 @@ struct tandem_chunk {
 struct tandem_window {
 	u64 va, va_end; /* inside one 2 MiB block */
 	u64 start, end;
-	bool write;
+	struct tandem_mirror_wish wish;
+	bool prepared; /* for leaves of 4 KiB */
+	bool in_pages; /* part of a huge page is lost: no leaf may span it */
 	unsigned long pfns[TANDEM_WINDOW_PAGES];
 	u64 ptes[TANDEM_WINDOW_PAGES];
 };
@@ -248,14 +250,14 @@ void tandem_mirror_free(struct tandem_as *as)
 static int tandem_window_choose(struct tandem_as *as, struct tandem_window *window)
 {
 	struct vm_area_struct *vma = vma_lookup(as->mm, window->va);
-	u64 start = round_down(window->va, (u64)tandem_fault_around);
-	u64 end = round_up(window->va_end, (u64)tandem_fault_around);
+	u64 start = round_down(window->va, window->wish.around);
+	u64 end = round_up(window->va_end, window->wish.around);
 
 	if (!vma)
 		return -ENOENT;
 	if (!(vma->vm_flags & VM_READ) || vma->vm_flags & (VM_IO | VM_PFNMAP))
 		return -EACCES;
-	if (window->write && !(vma->vm_flags & VM_WRITE))
+	if (window->wish.write && !(vma->vm_flags & VM_WRITE))
 		return -EACCES;
 	if (window->va_end > vma->vm_end)
 		return -EFAULT;
@@ -336,7 +338,7 @@ static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk
 		.start = window->va,
 		.end = window->va_end,
 		.hmm_pfns = &window->pfns[tandem_window_first(window)],
-		.default_flags = HMM_PFN_REQ_FAULT | (window->write ? HMM_PFN_REQ_WRITE : 0),
+		.default_flags = HMM_PFN_REQ_FAULT | (window->wish.write ? HMM_PFN_REQ_WRITE : 0),
 		.dev_private_owner = tandem_vram_owner(chunk->as->tdev),
 	};
 	int ret;
@@ -352,7 +354,7 @@ static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk
 
 static bool tandem_window_is_served(const struct tandem_window *window)
 {
-	unsigned long need = HMM_PFN_VALID | (window->write ? HMM_PFN_WRITE : 0);
+	unsigned long need = HMM_PFN_VALID | (window->wish.write ? HMM_PFN_WRITE : 0);
 	unsigned int i;
 
 	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
@@ -365,34 +367,33 @@ static bool tandem_window_is_served(const struct tandem_window *window)
  * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
  * stay right that way. In this GPU's own memory its atomics always are.
  */
-static u64 tandem_mirror_pte(struct tandem_as *as, unsigned long pfn)
+static bool tandem_page_is_lost(const struct page *page)
+{
+	struct tandem_vram *vram = tandem_page_vram(page);
+
+	return vram && tandem_vram_is_retired(vram, tandem_page_index(vram, page), 1);
+}
+
+static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wish *wish,
+			     unsigned long pfn)
 {
 	struct tandem_place place;
 	u64 pte = TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
 
 	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR ||
-	    !tandem_page_place(as->tdev, hmm_pfn_to_page(pfn), &place))
+	    !tandem_page_place(as->tdev, hmm_pfn_to_page(pfn), &place) ||
+	    tandem_page_is_lost(hmm_pfn_to_page(pfn)))
 		return 0;
 	pte |= place.address | FIELD_PREP(TANDEM_PTE_APERTURE, place.aperture) |
 	       FIELD_PREP(TANDEM_PTE_PEER, place.peer);
-	if (!(pfn & HMM_PFN_WRITE))
+	if (!(pfn & HMM_PFN_WRITE) ||
+	    (wish->read_only && place.aperture == TANDEM_APERTURE_SYSTEM))
 		return pte;
 	pte |= TANDEM_PTE_WRITE;
 	if (place.aperture == TANDEM_APERTURE_VRAM ||
 	    as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
 		pte |= TANDEM_PTE_ATOMIC;
 	return pte;
-}
-
-/* Chunk lock held, the sequence is still good: can the device have every page asked for? */
-static bool tandem_window_can_map(struct tandem_as *as, const struct tandem_window *window)
-{
-	unsigned int i;
-
-	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
-		if (!tandem_mirror_pte(as, window->pfns[i]))
-			return false;
-	return true;
 }
 
 /*
@@ -402,7 +403,46 @@ static bool tandem_window_can_map(struct tandem_as *as, const struct tandem_wind
 static bool tandem_window_is_huge(const struct tandem_window *window)
 {
 	return hmm_pfn_to_map_order(tandem_window_pfn(window)) >=
-	       TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT;
+		       TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT &&
+	       !window->in_pages;
+}
+
+/* Is the page part of a block of VRAM of which something is lost? */
+static bool tandem_block_is_lost(const struct page *page)
+{
+	struct tandem_vram *vram = tandem_page_vram(page);
+
+	return vram && tandem_vram_is_retired(vram,
+					      round_down(tandem_page_index(vram, page),
+							 TANDEM_BLOCK_PAGES),
+					      TANDEM_BLOCK_PAGES);
+}
+
+/* Could that be the case for any page that this GPU maps? */
+static bool tandem_vram_may_be_lost(struct tandem_device *tdev)
+{
+	return READ_ONCE(tdev->vram.retired_pages) || tdev->vram.fabric != TANDEM_FABRIC_NONE;
+}
+
+/*
+ * Chunk lock held, the sequence is still good: can the device have every page asked for?
+ * -EHWPOISON: one of them is lost.
+ */
+static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *window)
+{
+	unsigned int i;
+
+	if (window->prepared && tandem_window_is_huge(window))
+		window->in_pages = tandem_block_is_lost(hmm_pfn_to_page(tandem_window_pfn(window)));
+	for (i = tandem_window_first(window); i < tandem_window_last(window); i++) {
+		if (tandem_mirror_pte(as, &window->wish, window->pfns[i]))
+			continue;
+		return window->pfns[i] & HMM_PFN_VALID &&
+				       tandem_page_is_lost(hmm_pfn_to_page(window->pfns[i])) ?
+			       -EHWPOISON :
+			       -EFAULT;
+	}
+	return 0;
 }
 
 static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window,
@@ -413,14 +453,15 @@ static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window
 	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
 
 	if (tandem_window_is_huge(window)) {
-		u64 pte = tandem_mirror_pte(as, tandem_window_pfn(window)) - (window->va - block);
+		u64 pte = tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) -
+			  (window->va - block);
 
 		result->start = block;
 		result->end = block + (1ULL << TANDEM_LEAF_2M);
 		return tandem_pt_map_2m(&as->pt, block, pte, gather);
 	}
 	for (i = 0; i < count; i++)
-		window->ptes[i] = tandem_mirror_pte(as, window->pfns[i]);
+		window->ptes[i] = tandem_mirror_pte(as, &window->wish, window->pfns[i]);
 	result->start = window->start;
 	result->end = window->end;
 	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
@@ -476,7 +517,10 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	struct tandem_fence fence = { .epoch = as->epoch };
 	int ret;
 
-	ret = tandem_pt_prepare(&as->pt, window->va, !tandem_window_is_huge(window));
+	/* A huge page of which a part is lost is mapped in small ones: for that, too, be prepared. */
+	window->in_pages = false;
+	window->prepared = !tandem_window_is_huge(window) || tandem_vram_may_be_lost(as->tdev);
+	ret = tandem_pt_prepare(&as->pt, window->va, window->prepared);
 	if (ret)
 		return ret;
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
@@ -486,9 +530,9 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
 		ret = -EBUSY;
 	/* Only now may pages be looked at: until the lock they could have been anybody's. */
-	else if (!tandem_window_can_map(as, window))
-		ret = -EFAULT;
 	else
+		ret = tandem_window_can_map(as, window);
+	if (!ret)
 		fence = tandem_chunk_commit(chunk, window, result);
 	mutex_unlock(&chunk->lock);
 	if (ret)
@@ -556,8 +600,8 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
  * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
  * had. For several, an error says only that not all of them can be had together.
  */
-int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool write,
-			struct tandem_service_result *result)
+int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
+			struct tandem_mirror_wish wish, struct tandem_service_result *result)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_retry_ms);
 	struct tandem_window *window;
@@ -569,7 +613,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages, bool w
 		return -ENOMEM;
 	window->va = round_down(va, PAGE_SIZE);
 	window->va_end = window->va + (u64)pages * PAGE_SIZE;
-	window->write = write;
+	window->wish = wish;
 	ret = tandem_mirror_check(as, window);
 	if (ret)
 		goto out;
@@ -616,6 +660,32 @@ bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atom
 		   (atomic ? TANDEM_PTE_ATOMIC : 0);
 
 	return (tandem_mirror_entry(as, va) & need) == need;
+}
+
+/*
+ * Takes the device's translations of the range, inside one chunk, away. Nothing keeps it from
+ * asking again; no lock held.
+ */
+void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, start >> TANDEM_CHUNK_SHIFT);
+	struct tandem_invalidate entry = {
+		.cause = TANDEM_CAUSE_UPGRADE,
+		.notify_start = start,
+		.notify_end = end,
+	};
+	struct tandem_fence fence = { .epoch = as->epoch };
+
+	if (!chunk)
+		return;
+	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
+	mutex_lock(&chunk->lock);
+	if (READ_ONCE(as->state) == TANDEM_AS_ACTIVE)
+		fence = tandem_chunk_clear(chunk, &entry, TANDEM_MAY_SLEEP);
+	else
+		tandem_invalidate_unreserve(as->tdev);
+	mutex_unlock(&chunk->lock);
+	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
 }
 
 /* Did the device use anything in the range, inside one chunk, since this was last asked? */

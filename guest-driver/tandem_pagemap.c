@@ -14,6 +14,7 @@
 
 #include "tandem_as.h"
 #include "tandem_migrate.h"
+#include "tandem_poison.h"
 
 /* The owner of all VRAM on the link, and who is on it. Entries change at probe and removal only. */
 static u8 tandem_fabric_owner;
@@ -43,6 +44,7 @@ static const struct dev_pagemap_ops tandem_pagemap_ops = {
 	.folio_free = tandem_pagemap_free,
 	.migrate_to_ram = tandem_migrate_cpu_fault,
 	.folio_split = tandem_pagemap_split,
+	.memory_failure = tandem_poison_failure,
 };
 
 /* The VRAM that the page belongs to, or NULL: memory, or somebody else's device page. */

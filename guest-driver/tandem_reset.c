@@ -83,6 +83,8 @@ int tandem_device_start(struct tandem_device *tdev)
 	if (tdev->hw == TANDEM_HW_DOWN) {
 		tandem_rings_program(tdev);
 		tandem_write32(tdev, TANDEM_REG_INTERRUPT_ENABLE, tandem_irq_enable_mask(tdev));
+		if (tdev->config.vram_bytes)
+			tandem_write32(tdev, TANDEM_REG_ACCESS_THRESHOLD, tandem_access_threshold);
 		tandem_write32(tdev, TANDEM_REG_CONTROL, TANDEM_CONTROL_ENABLE);
 		if (tandem_read32(tdev, TANDEM_REG_STATUS) & TANDEM_STATUS_ENABLED)
 			WRITE_ONCE(tdev->hw, TANDEM_HW_UP);

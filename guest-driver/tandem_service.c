@@ -12,7 +12,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sort.h>
 
-#include "tandem_as.h"
+#include "tandem_migrate.h"
 #include "tandem_trace.h"
 
 /* What is served last also serves what stands before it. */
@@ -75,6 +75,8 @@ static enum tandem_queue_error tandem_service_status(int error)
 	case -EACCES: /* a mapping without the permission */
 	case -EPERM:
 		return TANDEM_QUEUE_PERMISSION_FAULT;
+	case -EHWPOISON:
+		return TANDEM_QUEUE_MEMORY_ERROR;
 	default:
 		return TANDEM_QUEUE_SERVICE_FAILED;
 	}
@@ -101,7 +103,7 @@ static void tandem_service_note(struct tandem_as *as, const struct tandem_servic
 /* What the device says cannot be repaired by mapping the page again. */
 static bool tandem_service_is_beyond_repair(const struct tandem_fault *fault)
 {
-	return fault->reason == TANDEM_FAULT_PAGE_DMA || fault->reason == TANDEM_FAULT_TABLE_DMA ||
+	return fault->reason == TANDEM_FAULT_POISON || fault->reason == TANDEM_FAULT_PAGE_DMA || fault->reason == TANDEM_FAULT_TABLE_DMA ||
 	       fault->reason == TANDEM_FAULT_BAD_PTE;
 }
 
@@ -118,15 +120,10 @@ static bool tandem_service_wants_page(struct tandem_as *as, const struct tandem_
 	if (tandem_service_is_beyond_repair(fault)) {
 		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n",
 				    as->pasid, fault->va, fault->reason);
-		tandem_service_cancel(as, fault, TANDEM_QUEUE_DMA_ERROR);
-		return false;
-	}
-	/*
-	 * Without PCIe atomics the page would have to be made exclusive, which this driver does not
-	 * offer yet.
-	 */
-	if (atomic && !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)) {
-		tandem_service_cancel(as, fault, TANDEM_QUEUE_PERMISSION_FAULT);
+		tandem_service_cancel(as, fault,
+				      fault->reason == TANDEM_FAULT_POISON ?
+					      TANDEM_QUEUE_MEMORY_ERROR :
+					      TANDEM_QUEUE_DMA_ERROR);
 		return false;
 	}
 	return !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault), atomic);
@@ -144,12 +141,53 @@ static unsigned int tandem_service_run_length(const struct tandem_fault *run, un
 	return n;
 }
 
+/* Atomics on the system's memory are not to be had: the page has to be in VRAM for that. */
+static bool tandem_service_needs_vram(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	return fault->access == TANDEM_ACCESS_ATOMIC &&
+	       !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS);
+}
+
+/*
+ * Moves the 2 MiB around the pages first, as far as the VMA goes, if that is where they should be.
+ * If it cannot be done they are used where they lie. Returns how much to map around them.
+ */
+static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
+				  unsigned int count)
+{
+	u64 block = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	struct tandem_moved moved = { 0 };
+
+	if (!tandem_policy_wants_vram(as, run->va, run->access) &&
+	    !tandem_service_needs_vram(as, run))
+		return tandem_fault_around;
+	tandem_migrate_to_vram(as, block, block + (1ULL << TANDEM_LEAF_2M), run->va,
+			       run->va + (u64)count * PAGE_SIZE, TANDEM_MIGRATE_GPU_FAULT, &moved);
+	return moved.moved ? 1ULL << TANDEM_LEAF_2M : tandem_fault_around;
+}
+
+/* Mapped, for writing even, and yet not for atomics: the page cannot be brought to VRAM. */
+static bool tandem_service_is_denied(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	return tandem_service_needs_vram(as, fault) &&
+	       tandem_mirror_is_mapped(as, fault->va, true, false) &&
+	       !tandem_mirror_is_mapped(as, fault->va, true, true);
+}
+
 static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *run,
 			      unsigned int count)
 {
 	struct tandem_service_result result = { .start = run->va, .end = run->va };
-	int error = tandem_mirror_fault(as, run->va, count, tandem_fault_is_write(run), &result);
+	bool write = tandem_fault_is_write(run);
+	struct tandem_mirror_wish wish = {
+		.around = tandem_service_migrate(as, run, count),
+		.write = write,
+		.read_only = !write && tandem_policy_is_read_mostly(as, run->va),
+	};
+	int error = tandem_mirror_fault(as, run->va, count, wish, &result);
 
+	if (!error && tandem_service_is_denied(as, run))
+		error = -EPERM;
 	trace_tandem_service(as->pasid, result.start, result.end, result.pages, error);
 	if (!error)
 		tandem_service_note(as, &result);

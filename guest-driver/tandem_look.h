@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A look at the pages of a process: frames and places as they were at one moment.
+ */
+#ifndef TANDEM_LOOK_H
+#define TANDEM_LOOK_H
+
+#include <linux/mmu_notifier.h>
+#include <linux/spinlock.h>
+
+#include "tandem_as.h"
+
+/* A notifier of its own: it watches only while it looks, and no chunk is made for it. */
+struct tandem_look {
+	struct mmu_interval_notifier notifier;
+	spinlock_t lock;
+	unsigned long pfns[TANDEM_BLOCK_PAGES];
+	u8 pages[TANDEM_BLOCK_PAGES]; /* TANDEM_PAGE_* */
+};
+
+struct tandem_look *tandem_look_alloc(void);
+int tandem_look(struct tandem_look *look, struct tandem_device *tdev, struct mm_struct *mm,
+		u64 start, u64 end);
+bool tandem_look_is_at(u8 page, u8 place);
+void tandem_look_map(struct tandem_as *as, const struct tandem_look *look, u64 start,
+		     unsigned int count, u8 place);
+
+#endif
