@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * /sys/kernel/debug/tandem0: stats, address_spaces, counters, registers, and inject for the test
- * hooks.
+ * hooks. What stands there about VRAM comes from tandem_vram_debugfs.c.
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -147,15 +147,6 @@ static int tandem_debugfs_registers_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_registers);
 
-static int tandem_debugfs_vram_show(struct seq_file *seq, void *unused)
-{
-	struct tandem_device *tdev = seq->private;
-
-	tandem_vram_show(&tdev->vram, seq);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(tandem_debugfs_vram);
-
 /*
  * Words of the inject file: any of the stalls, separated by blanks, replaces what was set; "none"
  * ends them; "reset" resets.
@@ -240,10 +231,7 @@ void tandem_debugfs_init(struct tandem_device *tdev)
 	debugfs_create_file("address_spaces", 0444, dir, tdev, &tandem_debugfs_address_spaces_fops);
 	debugfs_create_file("counters", 0444, dir, tdev, &tandem_debugfs_counters_fops);
 	debugfs_create_file("registers", 0400, dir, tdev, &tandem_debugfs_registers_fops);
-	if (tandem_vram_is_there(&tdev->vram)) {
-		debugfs_create_file("vram", 0444, dir, tdev, &tandem_debugfs_vram_fops);
-		tandem_vram_debugfs_fail(dir);
-	}
+	tandem_vram_debugfs_init(tdev, dir);
 	debugfs_create_file("inject", 0200, dir, tdev, &tandem_debugfs_inject_fops);
 }
 

@@ -175,10 +175,20 @@ int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole
 
 /* ---- the end ---- */
 
+/* The device does not answer and cannot be started again: what is in it is lost. */
+static void tandem_evict_lose_all(struct tandem_vram *vram)
+{
+	u64 index;
+
+	for (index = 0; index < vram->pages; index++)
+		if (tandem_vram_is_used(vram, index))
+			tandem_vram_retire(vram, index);
+}
+
 /*
  * When this returns VRAM is empty, for good. A page that somebody holds for a moment is tried again;
- * a poisoned one goes with the processes that map it; one whose contents cannot be had because the
- * device does not answer any more keeps the removal waiting until they are gone.
+ * a poisoned one, and every one of a device that does not answer any more, goes with the processes
+ * that map it.
  */
 void tandem_vram_evacuate(struct tandem_vram *vram)
 {
@@ -205,6 +215,8 @@ void tandem_vram_evacuate(struct tandem_vram *vram)
 			dev_err(vram->tdev->dev, "%llu pages of VRAM cannot be brought home yet\n",
 				left);
 			complain = jiffies + TANDEM_EVACUATE_PATIENCE;
+			if (READ_ONCE(vram->tdev->hw) != TANDEM_HW_UP)
+				tandem_evict_lose_all(vram);
 			tandem_poison_evict(vram, word);
 			word = TANDEM_POISON_KILL;
 		}

@@ -236,10 +236,12 @@ static int tandem_migration_run(struct tandem_migration *m, struct vm_area_struc
 	return 0;
 }
 
-static bool tandem_vma_may_move(const struct vm_area_struct *vma)
+/* Only where there can be anonymous pages: setup would unmap all others, and for nothing. */
+static bool tandem_vma_may_move(struct vm_area_struct *vma)
 {
-	return !(vma->vm_flags & VM_SPECIAL) && !is_vm_hugetlb_page(vma) && !vma_is_dax(vma) &&
-	       vma_is_accessible((struct vm_area_struct *)vma);
+	return !(vma->vm_flags & (VM_SPECIAL | VM_SHARED)) && !is_vm_hugetlb_page(vma) &&
+	       !vma_is_dax(vma) && vma_is_accessible(vma) &&
+	       (vma_is_anonymous(vma) || vma->anon_vma);
 }
 
 /* A huge page where nothing is yet is as the VMA wishes: not if it wants small ones. */

@@ -123,7 +123,8 @@ static int tandem_pagemap_range(struct tandem_vram *vram, u64 bytes)
 
 	if (pagemap->type == MEMORY_DEVICE_COHERENT) {
 		pagemap->range.start = pci_resource_start(tdev->pdev, TANDEM_BAR_VRAM);
-		if (pci_resource_len(tdev->pdev, TANDEM_BAR_VRAM) < bytes)
+		if (pci_resource_len(tdev->pdev, TANDEM_BAR_VRAM) < bytes ||
+		    pcim_request_region(tdev->pdev, TANDEM_BAR_VRAM, TANDEM_NAME))
 			return -ENODEV;
 	} else {
 		vram->resource =

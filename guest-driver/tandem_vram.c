@@ -9,7 +9,6 @@
 #include <linux/bitmap.h>
 #include <linux/fault-inject.h>
 #include <linux/mm.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "tandem_device.h"
@@ -187,18 +186,11 @@ void tandem_room_release(struct tandem_room *room)
 
 /* ---- giving out ---- */
 
-static DECLARE_FAULT_ATTR(tandem_fail_vram);
-
-#ifdef CONFIG_FAULT_INJECTION_DEBUG_FS
-void tandem_vram_debugfs_fail(struct dentry *dir)
-{
-	fault_create_debugfs_attr("fail_vram", dir, &tandem_fail_vram);
-}
-#endif
+DECLARE_FAULT_ATTR(tandem_fail_vram);
 
 static bool tandem_vram_must_fail(void)
 {
-	return IS_ENABLED(CONFIG_FAULT_INJECTION) && should_fail(&tandem_fail_vram, PAGE_SIZE);
+	return should_fail(&tandem_fail_vram, PAGE_SIZE);
 }
 
 /* Locked, with one reference. A page that was part of a huge one before forgets that here. */
@@ -351,6 +343,12 @@ bool tandem_vram_retire(struct tandem_vram *vram, u64 index)
 	return fresh;
 }
 
+/* Is the page given out, or retired? */
+bool tandem_vram_is_used(struct tandem_vram *vram, u64 index)
+{
+	return test_bit(index % TANDEM_BLOCK_PAGES, tandem_block_of(vram, index)->busy);
+}
+
 /* Is any of these pages of one block poisoned? */
 bool tandem_vram_is_retired(struct tandem_vram *vram, u64 index, unsigned int pages)
 {
@@ -398,37 +396,4 @@ u32 tandem_vram_named(struct tandem_vram *vram, u64 index, u64 *va)
 	*va = block->va;
 	spin_unlock_irqrestore(&vram->lock, flags);
 	return pasid;
-}
-
-void tandem_vram_show(struct tandem_vram *vram, struct seq_file *seq)
-{
-	unsigned int i, huge = 0, cut = 0;
-	unsigned long flags;
-	u64 reserved, used, retired, left;
-
-	spin_lock_irqsave(&vram->lock, flags);
-	left = vram->free_pages;
-	for (i = 0; i < vram->block_count; i++) {
-		left += vram->blocks[i].loose;
-		huge += vram->blocks[i].state == TANDEM_BLOCK_HUGE;
-		cut += vram->blocks[i].state == TANDEM_BLOCK_CUT;
-	}
-	used = vram->used_pages;
-	retired = vram->retired_pages;
-	reserved = vram->reserved_pages;
-	spin_unlock_irqrestore(&vram->lock, flags);
-
-	seq_printf(seq, "total_pages %llu\n", vram->pages);
-	seq_printf(seq, "free_pages %llu\n", left);
-	seq_printf(seq, "used_pages %llu\n", used);
-	seq_printf(seq, "reserved_pages %llu\n", reserved);
-	seq_printf(seq, "retired_pages %llu\n", retired);
-	seq_printf(seq, "huge_blocks %u\n", huge);
-	seq_printf(seq, "cut_blocks %u\n", cut);
-	seq_printf(seq, "pages_to_vram %lld\n", atomic64_read(&vram->stats.pages_to_vram));
-	seq_printf(seq, "pages_to_system %lld\n", atomic64_read(&vram->stats.pages_to_system));
-	seq_printf(seq, "pages_evicted %lld\n", atomic64_read(&vram->stats.pages_evicted));
-	seq_printf(seq, "pages_failed %lld\n", atomic64_read(&vram->stats.pages_failed));
-	seq_printf(seq, "copy_retries %lld\n", atomic64_read(&vram->stats.copy_retries));
-	seq_printf(seq, "poison_events %lld\n", atomic64_read(&vram->stats.poison_events));
 }

@@ -18,6 +18,7 @@
 #define TANDEM_BLOCK_PAGES 512
 
 struct dentry;
+struct fault_attr;
 struct seq_file;
 struct tandem_as;
 struct tandem_device;
@@ -107,15 +108,15 @@ void tandem_vram_split(struct tandem_vram *vram, u64 index);
 bool tandem_vram_retire(struct tandem_vram *vram, u64 index);
 bool tandem_vram_is_retired(struct tandem_vram *vram, u64 index, unsigned int pages);
 bool tandem_vram_settle(struct tandem_vram *vram, struct tandem_block *block);
+bool tandem_vram_is_used(struct tandem_vram *vram, u64 index);
 void tandem_vram_touch(struct tandem_vram *vram, u64 index);
 void tandem_vram_name(struct tandem_vram *vram, u64 index, u32 pasid, u64 va);
 u32 tandem_vram_named(struct tandem_vram *vram, u64 index, u64 *va);
-#ifdef CONFIG_FAULT_INJECTION_DEBUG_FS
-void tandem_vram_debugfs_fail(struct dentry *dir);
-#else
-static inline void tandem_vram_debugfs_fail(struct dentry *dir) {}
-#endif
-void tandem_vram_show(struct tandem_vram *vram, struct seq_file *seq);
+
+extern struct fault_attr tandem_fail_vram; /* of tandem_vram_alloc_*(): all GPUs */
+
+/* tandem_vram_debugfs.c */
+void tandem_vram_debugfs_init(struct tandem_device *tdev, struct dentry *dir);
 
 static inline bool tandem_vram_is_there(const struct tandem_vram *vram)
 {

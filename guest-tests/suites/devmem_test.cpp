@@ -57,6 +57,18 @@ protected:
 			  expected);
 	}
 
+	static std::string debugfs(const char *name) { return std::string("/sys/kernel/debug/tandem0/") + name; }
+
+	static std::string name_of_the_gpu()
+	{
+		char path[256] = {};
+		static std::string name;
+
+		if (name.empty() && readlink("/sys/class/misc/tandem0/device", path, sizeof(path) - 1) > 0)
+			name = std::string(path).substr(std::string(path).rfind('/') + 1);
+		return name;
+	}
+
 	static std::map<std::string, std::uint64_t> vram()
 	{
 		std::ifstream file("/sys/kernel/debug/tandem0/vram");
@@ -265,6 +277,65 @@ TEST_F(Devmem, what_both_use_is_left_in_peace)
 	gpu_writes(region.words(1), 10 + 512);
 	EXPECT_EQ(device().pages(region.words(1), page_bytes).take()[0] & TANDEM_PAGE_PLACE, TANDEM_PAGE_SYSTEM);
 	EXPECT_EQ(wrong(region.words(), pages, 10), 0u);
+}
+
+TEST_F(Devmem, a_copy_that_fails_once_is_made_again)
+{
+	Mapping region(bytes);
+	ASSERT_SYS(madvise(region.get(), bytes, MADV_NOHUGEPAGE));
+	fill(region.words(), pages, 11);
+	write_file(debugfs("test_copy_fail"), "1");
+	to(TANDEM_LOCATION_DEVICE, region.get(), bytes, pages);
+	write_file(debugfs("test_copy_fail"), "1");
+	to(TANDEM_LOCATION_SYSTEM, region.get(), bytes, pages);
+	EXPECT_EQ(wrong(region.words(), pages, 11), 0u);
+}
+
+TEST_F(Devmem, what_cannot_be_copied_stays)
+{
+	HugeMapping region(huge_bytes);
+	fill(region.words(), huge_page_count, 12);
+	write_file(debugfs("test_copy_fail"), "100");
+	ASSERT_OK(device().prefetch(region.get(), huge_bytes, TANDEM_LOCATION_DEVICE));
+	write_file(debugfs("test_copy_fail"), "0");
+	EXPECT_EQ(resident(region.get(), huge_bytes, TANDEM_PAGE_SYSTEM), huge_page_count);
+	EXPECT_EQ(wrong(region.words(), huge_page_count, 12), 0u);
+	to(TANDEM_LOCATION_DEVICE, region.get(), huge_bytes, huge_page_count);
+	EXPECT_EQ(wrong(region.words(), huge_page_count, 12), 0u);
+}
+
+/* The page is lost; the process is told where, and the pages beside it are as they were. */
+TEST_F(Devmem, poison_reaches_who_touches_it)
+{
+	HugeMapping region(huge_bytes);
+	fill(region.words(), huge_page_count, 13);
+	auto before = vram();
+	to(TANDEM_LOCATION_DEVICE, region.get(), huge_bytes, huge_page_count);
+	/* Every page of VRAM at this place of its 2 MiB: one of them is ours. */
+	for (std::uint64_t block = 0; block < before["total_pages"] / huge_page_count; block++)
+		write_file(debugfs("test_poison"), std::to_string((block * huge_page_count + 77) * page_bytes).c_str());
+	gpu_reads(region.words(77), TANDEM_QUEUE_MEMORY_ERROR);
+	EXPECT_EQ(gpu_reads(region.words(78)), 13u + 78 * 512);
+	int status = in_child([&] { return static_cast<int>(region.words(77)[0] & 1); });
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) << status;
+	EXPECT_EQ(wrong(region.words(), 77, 13), 0u);
+	EXPECT_EQ(wrong(region.words(78), huge_page_count - 78, 13 + 78 * 512), 0u);
+	EXPECT_GT(vram()["retired_pages"], before["retired_pages"]);
+}
+
+TEST_F(Devmem, unbinding_brings_every_page_home)
+{
+	HugeMapping region(2 * huge_bytes);
+	Mapping small(bytes);
+	ASSERT_SYS(madvise(small.get(), bytes, MADV_NOHUGEPAGE));
+	fill(region.words(), 2 * huge_page_count, 14);
+	fill(small.words(), pages, 15);
+	ASSERT_OK(device().prefetch(region.get(), 2 * huge_bytes, TANDEM_LOCATION_DEVICE));
+	ASSERT_OK(device().prefetch(small.get(), bytes, TANDEM_LOCATION_DEVICE));
+	write_file("/sys/bus/pci/drivers/tandem/unbind", name_of_the_gpu().c_str());
+	EXPECT_EQ(wrong(region.words(), 2 * huge_page_count, 14), 0u);
+	EXPECT_EQ(wrong(small.words(), pages, 15), 0u);
+	write_file("/sys/bus/pci/drivers/tandem/bind", name_of_the_gpu().c_str());
 }
 
 } // namespace

@@ -149,7 +149,7 @@ TEST_F(UapiTest, init_refuses_bad_values_and_can_be_tried_again)
 	init.translation = 4711;
 	EXPECT_EQ(call(file_, TANDEM_IOC_INIT, &init), EINVAL);
 	init.translation = TANDEM_TRANSLATION_MIRROR;
-	init.flags = 1;
+	init.flags = ~TANDEM_INIT_MIGRATE;
 	EXPECT_EQ(call(file_, TANDEM_IOC_INIT, &init), EINVAL);
 	init.flags = 0;
 	init.reserved0 = 1;
