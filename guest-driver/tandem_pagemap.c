@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * VRAM as Linux sees it: one dev_pagemap for each GPU, private (addresses that nothing decodes) or
- * coherent (BAR 4). And the way from a page to the place that a device finds it at: whose it is
- * is always asked of the page, never of the entry that led to it.
+ * coherent (BAR 4). And the way from a page to the place that a device finds it at: the page is
+ * always asked whose it is, never the entry that led to it.
  *
  * GPUs that are on a link share one owner, so that Linux hands each the frames of the others. While
  * such a frame is mapped its GPU cannot go: removal brings every page home first, which clears the

@@ -84,10 +84,11 @@ void tandem_policy_get(struct tandem_policy *policy, struct tandem_ioc_range *ar
 {
 	unsigned long page = args->start >> PAGE_SHIFT;
 	unsigned long limit = (TANDEM_VA_LIMIT >> PAGE_SHIFT) - 1;
-	MA_STATE(mas, &policy->wishes, page, page);
 	unsigned long first, last;
 	struct tandem_wish wish;
 	void *entry;
+
+	MA_STATE(mas, &policy->wishes, page, page);
 
 	mutex_lock(&policy->lock);
 	mas_lock(&mas);
