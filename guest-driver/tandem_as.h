@@ -149,6 +149,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 			struct tandem_mirror_wish wish, struct tandem_service_result *result);
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
+bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages);
 void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);

@@ -94,7 +94,7 @@ static void tandem_evict_by_mapping(struct tandem_vram *vram, u64 index,
 	if (!as)
 		return;
 	if (mmget_not_zero(as->mm)) {
-		tandem_migrate_home(as, va, va + SZ_2M, cause, moved);
+		tandem_migrate_home(as, vram->tdev, va, va + SZ_2M, cause, moved);
 		/* The last one runs exit_mmap: not here. */
 		mmput_async(as->mm);
 	}
@@ -204,7 +204,8 @@ void tandem_vram_evacuate(struct tandem_vram *vram)
 	vram->closed = true;
 	spin_unlock_irqrestore(&vram->lock, flags);
 	/* Who was promised room before may still fill it. */
-	while ((left = READ_ONCE(vram->used_pages) + READ_ONCE(vram->reserved_pages))) {
+	while ((left = READ_ONCE(vram->used_pages) + READ_ONCE(vram->promised_pages) +
+		       READ_ONCE(vram->claimed_pages))) {
 		mutex_lock(&vram->evict_lock);
 		block = tandem_evict_take(vram);
 		if (!block || !tandem_evict_block(vram, block, TANDEM_MIGRATE_REMOVE))

@@ -70,12 +70,6 @@ static void tandem_home_fill(struct tandem_migration *m, struct vm_area_struct *
 
 /* ---- on request, and by eviction where the mapping is known ---- */
 
-static unsigned long tandem_home_select(struct tandem_device *tdev)
-{
-	return tdev->vram.kind == TANDEM_VRAM_COHERENT ? MIGRATE_VMA_SELECT_DEVICE_COHERENT :
-							 MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
-}
-
 /* mmap_lock held for reading. */
 static int tandem_home_run(struct tandem_migration *m, struct vm_area_struct *vma, bool huge)
 {
@@ -86,7 +80,9 @@ static int tandem_home_run(struct tandem_migration *m, struct vm_area_struct *vm
 		.src = m->src,
 		.dst = m->dst,
 		.pgmap_owner = tandem_vram_owner(m->tdev),
-		.flags = tandem_home_select(m->tdev) | (huge ? MIGRATE_VMA_SELECT_COMPOUND : 0),
+		/* GPUs of one owner may be of both kinds. */
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE | MIGRATE_VMA_SELECT_DEVICE_COHERENT |
+			 (huge ? MIGRATE_VMA_SELECT_COMPOUND : 0),
 	};
 	int ret;
 
@@ -126,18 +122,19 @@ static int tandem_home_locked(struct tandem_migration *m)
 }
 
 /*
- * Brings home what of [start, end), inside one 2 MiB block and one VMA, lies in VRAM of this GPU's
- * owner. The caller has a reference to mm_users and holds no lock.
+ * Brings home what of [start, end), inside one 2 MiB block and one VMA, lies in VRAM of the owner of
+ * this GPU, which need not be the address space's. The caller has a reference to mm_users and holds
+ * no lock.
  */
-int tandem_migrate_home(struct tandem_as *as, u64 start, u64 end, enum tandem_migrate_cause cause,
-			struct tandem_moved *moved)
+int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 start, u64 end,
+			enum tandem_migrate_cause cause, struct tandem_moved *moved)
 {
 	struct tandem_migration *m;
 	int ret;
 
-	if (!tandem_vram_is_there(&as->tdev->vram))
+	if (!tandem_vram_is_there(&tdev->vram))
 		return -EOPNOTSUPP;
-	m = tandem_migration_begin(as->tdev, as, start, end, cause);
+	m = tandem_migration_begin(tdev, as, start, end, cause);
 	if (!m)
 		return -ENOMEM;
 	mmap_read_lock(as->mm);

@@ -104,15 +104,15 @@ struct tandem_look *tandem_look_alloc(void)
 	return look;
 }
 
-bool tandem_look_is_at(u8 page, u8 place)
+static bool tandem_look_is_at(u8 page, u8 place)
 {
 	page &= TANDEM_PAGE_PLACE;
-	return place ? page == place : page != TANDEM_PAGE_ABSENT;
+	return place == TANDEM_LOOK_PRESENT ? page != TANDEM_PAGE_ABSENT : page == place;
 }
 
 /*
- * What is in this place (0: anywhere) is mapped for the GPU before it faults; read-only where the
- * process wants it so.
+ * What is in this place is mapped for the GPU before it faults; read-only where the
+ * process wants it so. TANDEM_PAGE_ABSENT: faulted in.
  */
 void tandem_look_map(struct tandem_as *as, const struct tandem_look *look, u64 start,
 			    unsigned int count, u8 place)

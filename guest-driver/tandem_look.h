@@ -18,10 +18,12 @@ struct tandem_look {
 	u8 pages[TANDEM_BLOCK_PAGES]; /* TANDEM_PAGE_* */
 };
 
+/* A place for tandem_look_map(): anywhere. */
+#define TANDEM_LOOK_PRESENT 0xff
+
 struct tandem_look *tandem_look_alloc(void);
 int tandem_look(struct tandem_look *look, struct tandem_device *tdev, struct mm_struct *mm,
 		u64 start, u64 end);
-bool tandem_look_is_at(u8 page, u8 place);
 void tandem_look_map(struct tandem_as *as, const struct tandem_look *look, u64 start,
 		     unsigned int count, u8 place);
 

@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 
 #include "tandem_look.h"
 #include "tandem_migrate.h"
@@ -74,8 +75,16 @@ int tandem_memory_pages(struct tandem_as *as, const struct tandem_ioc_pages *arg
 
 /* ---- PREFETCH ---- */
 
+/* Pages that are elsewhere may be faulted in, and nobody but Linux has to be asked for them. */
+static bool tandem_memory_may_fault(struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) && vma_is_accessible(vma) && !userfaultfd_armed(vma) &&
+	       !(vma->vm_flags & VM_SPECIAL);
+}
+
 /* The next piece at or after *start that is one VMA and one 2 MiB block. False: there is none. */
-static bool tandem_memory_next(struct tandem_as *as, u64 *start, u64 *end, u64 limit)
+static bool tandem_memory_next(struct tandem_as *as, u64 *start, u64 *end, u64 limit,
+			       bool *may_fault)
 {
 	struct vm_area_struct *vma;
 
@@ -85,36 +94,58 @@ static bool tandem_memory_next(struct tandem_as *as, u64 *start, u64 *end, u64 l
 		*start = max_t(u64, *start, vma->vm_start);
 		*end = min3(limit, (u64)vma->vm_end,
 			    round_down(*start, TANDEM_BLOCK_BYTES) + TANDEM_BLOCK_BYTES);
+		*may_fault = tandem_memory_may_fault(vma);
 	}
 	mmap_read_unlock(as->mm);
 	return vma;
 }
 
-static int tandem_prefetch_step(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end,
+static unsigned int tandem_look_count(const struct tandem_look *look, unsigned int count, u8 place)
+{
+	unsigned int i, found = 0;
+
+	for (i = 0; i < count; i++)
+		found += (look->pages[i] & TANDEM_PAGE_PLACE) == place;
+	return found;
+}
+
+/* Moves, and looks at what came of it. */
+static int tandem_prefetch_move(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end,
 				struct tandem_ioc_prefetch *args)
 {
-	unsigned int i, count = (end - start) >> PAGE_SHIFT;
 	struct tandem_moved moved = { 0 };
-	u8 place = TANDEM_PAGE_SYSTEM;
 	int ret;
 
-	if (args->location == TANDEM_LOCATION_DEVICE) {
-		place = TANDEM_PAGE_DEVICE;
+	if (args->location == TANDEM_LOCATION_DEVICE)
 		ret = tandem_migrate_to_vram(as, start, end, start, end, TANDEM_MIGRATE_REQUEST,
 					     &moved);
-	} else {
-		ret = tandem_migrate_home(as, start, end, TANDEM_MIGRATE_REQUEST, &moved);
-	}
+	else
+		ret = tandem_migrate_home(as, as->tdev, start, end, TANDEM_MIGRATE_REQUEST,
+					  &moved);
 	args->moved += moved.moved;
 	/* The VMA went or changed, or is of a kind that does not move: then it stays. */
 	if (ret == -ENOENT || ret == -EINVAL)
 		ret = 0;
-	if (!ret)
-		ret = tandem_look(look, as->tdev, as->mm, start, end);
+	return ret ?: tandem_look(look, as->tdev, as->mm, start, end);
+}
+
+static int tandem_prefetch_step(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end,
+				bool may_fault, struct tandem_ioc_prefetch *args)
+{
+	u8 place = args->location == TANDEM_LOCATION_DEVICE ? TANDEM_PAGE_DEVICE :
+							      TANDEM_PAGE_SYSTEM;
+	unsigned int count = (end - start) >> PAGE_SHIFT;
+	int ret = tandem_prefetch_move(as, look, start, end, args);
+
+	/* Swapped out, or in a GPU on no common link: these come by way of memory. */
+	if (!ret && place == TANDEM_PAGE_DEVICE && may_fault &&
+	    tandem_look_count(look, count, TANDEM_PAGE_ABSENT)) {
+		tandem_look_map(as, look, start, count, TANDEM_PAGE_ABSENT);
+		ret = tandem_prefetch_move(as, look, start, end, args);
+	}
 	if (ret)
 		return ret;
-	for (i = 0; i < count; i++)
-		args->resident += tandem_look_is_at(look->pages[i], place);
+	args->resident += tandem_look_count(look, count, place);
 	if (args->location == TANDEM_LOCATION_DEVICE)
 		tandem_look_map(as, look, start, count, place);
 	return 0;
@@ -124,6 +155,7 @@ int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *arg
 {
 	u64 va = args->start, next, end = args->start + args->length;
 	struct tandem_look *look;
+	bool may_fault;
 	int ret = 0;
 
 	if (args->flags || args->reserved[0] || args->reserved[1] ||
@@ -138,9 +170,10 @@ int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *arg
 		return -ENOMEM;
 	args->moved = 0;
 	args->resident = 0;
-	for (; !ret && va < end && tandem_memory_next(as, &va, &next, end); va = next) {
-		ret = signal_pending(current) ? -EINTR :
-						tandem_prefetch_step(as, look, va, next, args);
+	for (; !ret && va < end && tandem_memory_next(as, &va, &next, end, &may_fault); va = next) {
+		ret = signal_pending(current) ?
+			      -EINTR :
+			      tandem_prefetch_step(as, look, va, next, may_fault, args);
 		cond_resched();
 	}
 	kvfree(look);
@@ -152,14 +185,15 @@ int tandem_memory_map_present(struct tandem_as *as, u64 start, u64 end)
 {
 	struct tandem_look *look = tandem_look_alloc();
 	u64 va = start, next;
+	bool may_fault;
 	int ret = 0;
 
 	if (!look)
 		return -ENOMEM;
-	for (; !ret && va < end && tandem_memory_next(as, &va, &next, end); va = next) {
+	for (; !ret && va < end && tandem_memory_next(as, &va, &next, end, &may_fault); va = next) {
 		ret = signal_pending(current) ? -EINTR : tandem_look(look, as->tdev, as->mm, va, next);
 		if (!ret)
-			tandem_look_map(as, look, va, (next - va) >> PAGE_SHIFT, 0);
+			tandem_look_map(as, look, va, (next - va) >> PAGE_SHIFT, TANDEM_LOOK_PRESENT);
 		cond_resched();
 	}
 	kvfree(look);

@@ -193,9 +193,7 @@ static unsigned long tandem_migration_select(struct tandem_migration *m,
 	unsigned long flags = MIGRATE_VMA_SELECT_SYSTEM;
 
 	if (m->tdev->vram.fabric != TANDEM_FABRIC_NONE)
-		flags |= m->tdev->vram.kind == TANDEM_VRAM_COHERENT ?
-				 MIGRATE_VMA_SELECT_DEVICE_COHERENT :
-				 MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+		flags |= MIGRATE_VMA_SELECT_DEVICE_COHERENT | MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	/* Without a whole block for it, a huge page is split by setup and moves in small ones. */
 	if (room->block && m->tdev->vram.kind == TANDEM_VRAM_PRIVATE &&
 	    m->count == TANDEM_BLOCK_PAGES)

@@ -51,8 +51,8 @@ int tandem_migrate_to_vram(struct tandem_as *as, u64 start, u64 end, u64 want_st
 			   enum tandem_migrate_cause cause, struct tandem_moved *moved);
 
 /* tandem_home.c */
-int tandem_migrate_home(struct tandem_as *as, u64 start, u64 end, enum tandem_migrate_cause cause,
-			struct tandem_moved *moved);
+int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 start, u64 end,
+			enum tandem_migrate_cause cause, struct tandem_moved *moved);
 int tandem_migrate_home_block(struct tandem_vram *vram, u64 index, const unsigned long *busy,
 			      enum tandem_migrate_cause cause, struct tandem_moved *moved);
 vm_fault_t tandem_migrate_cpu_fault(struct vm_fault *vmf);

@@ -44,6 +44,7 @@ struct tandem_window {
 	u64 va, va_end; /* inside one 2 MiB block */
 	u64 start, end;
 	struct tandem_mirror_wish wish;
+	struct tandem_device *foreign;
 	bool prepared; /* for leaves of 4 KiB */
 	bool in_pages; /* part of a huge page is lost: no leaf may span it */
 	unsigned long pfns[TANDEM_WINDOW_PAGES];
@@ -424,9 +425,29 @@ static bool tandem_vram_may_be_lost(struct tandem_device *tdev)
 	return READ_ONCE(tdev->vram.retired_pages) || tdev->vram.fabric != TANDEM_FABRIC_NONE;
 }
 
+/* Why the device cannot have this page. With -EREMOTE a reference to the GPU that it lies in. */
+static int tandem_window_refusal(struct tandem_as *as, struct tandem_window *window,
+				 unsigned long pfn)
+{
+	struct tandem_place place;
+	struct page *page;
+
+	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR)
+		return -EFAULT;
+	page = hmm_pfn_to_page(pfn);
+	if (tandem_page_is_lost(page))
+		return -EHWPOISON;
+	if (!tandem_page_vram(page) || tandem_page_place(as->tdev, page, &place))
+		return -EFAULT;
+	window->foreign = tandem_page_vram(page)->tdev;
+	tandem_device_get(window->foreign);
+	return -EREMOTE;
+}
+
 /*
  * Chunk lock held, the sequence is still good: can the device have every page asked for?
- * -EHWPOISON: one of them is lost.
+ * -EHWPOISON: one of them is lost. -EREMOTE: one lies in a GPU that this one cannot reach, and that
+ * the CPU can: Linux did not bring it home.
  */
 static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *window)
 {
@@ -437,10 +458,7 @@ static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *win
 	for (i = tandem_window_first(window); i < tandem_window_last(window); i++) {
 		if (tandem_mirror_pte(as, &window->wish, window->pfns[i]))
 			continue;
-		return window->pfns[i] & HMM_PFN_VALID &&
-				       tandem_page_is_lost(hmm_pfn_to_page(window->pfns[i])) ?
-			       -EHWPOISON :
-			       -EFAULT;
+		return tandem_window_refusal(as, window, window->pfns[i]);
 	}
 	return 0;
 }
@@ -545,11 +563,12 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
  * Linux reports a private page of ours that is read-only (shared after a fork, protected) as it is
  * and leaves the write to us: at home, the write is an ordinary one.
  */
-static int tandem_window_bring_home(struct tandem_as *as, const struct tandem_window *window)
+static int tandem_window_bring_home(struct tandem_as *as, struct tandem_device *tdev,
+				    const struct tandem_window *window)
 {
 	struct tandem_moved moved = { 0 };
-	int ret = tandem_migrate_home(as, window->va, window->va_end, TANDEM_MIGRATE_GPU_FAULT,
-				      &moved);
+	int ret = tandem_migrate_home(as, tdev, window->va, window->va_end,
+				      TANDEM_MIGRATE_GPU_FAULT, &moved);
 
 	return ret ?: -EAGAIN;
 }
@@ -575,9 +594,14 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 	if (!tandem_window_is_served(window)) {
 		ret = tandem_window_fault(window, chunk, range.notifier_seq);
 		if (!ret && !tandem_window_is_served(window))
-			ret = tandem_window_bring_home(as, window);
+			ret = tandem_window_bring_home(as, as->tdev, window);
 	}
-	return ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
+	ret = ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
+	if (ret == -EREMOTE) {
+		ret = tandem_window_bring_home(as, window->foreign, window);
+		tandem_device_put(window->foreign);
+	}
+	return ret;
 }
 
 /* No mapping there is no reason to watch the place. */
@@ -636,6 +660,49 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 out:
 	kvfree(window);
 	return ret;
+}
+
+/* Chunk lock held, the sequence is still good. */
+static bool tandem_window_is_in_vram(struct tandem_as *as, const struct tandem_window *window)
+{
+	struct tandem_place place;
+	unsigned int i;
+
+	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
+		if (!(window->pfns[i] & HMM_PFN_VALID) ||
+		    !tandem_page_place(as->tdev, hmm_pfn_to_page(window->pfns[i]), &place) ||
+		    place.aperture != TANDEM_APERTURE_VRAM)
+			return false;
+	return true;
+}
+
+/*
+ * Are these pages, inside one 2 MiB block, in this GPU's memory already? False also if something
+ * changed while this looked. With a reference to mm_users.
+ */
+bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages)
+{
+	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	struct tandem_window *window = chunk ? kvmalloc_obj(*window, GFP_KERNEL) : NULL;
+	struct hmm_range range = { .dev_private_owner = tandem_vram_owner(as->tdev) };
+	bool there = false;
+
+	if (!window)
+		return false;
+	window->va = va;
+	window->va_end = va + (u64)pages * PAGE_SIZE;
+	window->wish = (struct tandem_mirror_wish){ .around = PAGE_SIZE };
+	range.notifier = &chunk->notifier;
+	range.hmm_pfns = window->pfns;
+	range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
+	if (!tandem_window_snapshot(as, window, &range)) {
+		mutex_lock(&chunk->lock);
+		there = !mmu_interval_read_retry(&chunk->notifier, range.notifier_seq) &&
+			tandem_window_is_in_vram(as, window);
+		mutex_unlock(&chunk->lock);
+	}
+	kvfree(window);
+	return there;
 }
 
 /* The device's entry for this page as it is now, or 0. */

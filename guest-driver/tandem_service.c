@@ -161,6 +161,9 @@ static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_faul
 	if (!tandem_policy_wants_vram(as, run->va, run->access) &&
 	    !tandem_service_needs_vram(as, run))
 		return tandem_fault_around;
+	/* Setup would take the translations of the whole block away, and for nothing. */
+	if (tandem_mirror_is_in_vram(as, run->va, count))
+		return 1ULL << TANDEM_LEAF_2M;
 	tandem_migrate_to_vram(as, block, block + (1ULL << TANDEM_LEAF_2M), run->va,
 			       run->va + (u64)count * PAGE_SIZE, TANDEM_MIGRATE_GPU_FAULT, &moved);
 	return moved.moved ? 1ULL << TANDEM_LEAF_2M : tandem_fault_around;

@@ -137,7 +137,7 @@ bool tandem_room_try_block(struct tandem_vram *vram, struct tandem_room *room)
 	if (block && !vram->closed) {
 		tandem_block_take(vram, block, TANDEM_BLOCK_CUT);
 		block->claimed = true;
-		vram->reserved_pages += TANDEM_BLOCK_PAGES;
+		vram->claimed_pages += TANDEM_BLOCK_PAGES;
 		room->block = block;
 	}
 	spin_unlock_irqrestore(&vram->lock, flags);
@@ -153,16 +153,26 @@ bool tandem_room_try_pages(struct tandem_vram *vram, unsigned int pages, struct 
 	*room = (struct tandem_room){ .vram = vram };
 	spin_lock_irqsave(&vram->lock, flags);
 	block = list_first_entry_or_null(&vram->free, struct tandem_block, node);
-	if (vram->loose_pages < vram->reserved_pages + pages && block && !vram->closed) {
+	if (vram->loose_pages < vram->promised_pages + pages && block && !vram->closed) {
 		tandem_block_take(vram, block, TANDEM_BLOCK_CUT);
 		tandem_block_publish(vram, block);
 	}
-	if (vram->loose_pages >= vram->reserved_pages + pages && !vram->closed) {
-		vram->reserved_pages += pages;
+	if (vram->loose_pages >= vram->promised_pages + pages && !vram->closed) {
+		vram->promised_pages += pages;
 		room->pages = pages;
 	}
 	spin_unlock_irqrestore(&vram->lock, flags);
 	return room->pages;
+}
+
+/* Blocks that were opened and never used are whole again, as far as nobody was promised their pages. */
+static void tandem_vram_close_unused(struct tandem_vram *vram)
+{
+	struct tandem_block *block, *next;
+
+	list_for_each_entry_safe(block, next, &vram->open, open)
+		if (!block->used && vram->loose_pages >= vram->promised_pages + block->loose)
+			tandem_block_settle(vram, block);
 }
 
 /* What was not used is anybody's again. */
@@ -175,11 +185,12 @@ void tandem_room_release(struct tandem_room *room)
 		return;
 	spin_lock_irqsave(&vram->lock, flags);
 	if (room->block) {
-		vram->reserved_pages -= TANDEM_BLOCK_PAGES;
+		vram->claimed_pages -= TANDEM_BLOCK_PAGES;
 		room->block->claimed = false;
 		tandem_block_settle(vram, room->block);
 	}
-	vram->reserved_pages -= room->pages;
+	vram->promised_pages -= room->pages;
+	tandem_vram_close_unused(vram);
 	spin_unlock_irqrestore(&vram->lock, flags);
 	*room = (struct tandem_room){ 0 };
 }
@@ -268,7 +279,7 @@ struct page *tandem_vram_alloc_page(struct tandem_room *room, unsigned int index
 		page = tandem_block_first(vram, block) + tandem_block_give(vram, block, index);
 		if (!room->block) {
 			room->pages--;
-			vram->reserved_pages--;
+			vram->promised_pages--;
 			vram->loose_pages--;
 			if (!block->loose)
 				list_del_init(&block->open);

@@ -78,7 +78,8 @@ struct tandem_vram {
 	u64 loose_pages;           /* in open blocks */
 	u64 used_pages;
 	u64 retired_pages;
-	u64 reserved_pages;        /* promised to rooms */
+	u64 promised_pages;        /* of the open blocks' loose pages, to rooms */
+	u64 claimed_pages;         /* in blocks that belong to rooms */
 	bool closed;               /* removal: nothing is given out any more */
 
 	struct mutex evict_lock;   /* one evicts at a time; folio locks, not mmap_lock, below it */

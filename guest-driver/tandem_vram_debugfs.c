@@ -26,7 +26,7 @@ static int tandem_vram_show(struct seq_file *seq, void *unused)
 	}
 	used = vram->used_pages;
 	retired = vram->retired_pages;
-	reserved = vram->reserved_pages;
+	reserved = vram->promised_pages + vram->claimed_pages;
 	spin_unlock_irqrestore(&vram->lock, flags);
 
 	seq_printf(seq, "total_pages %llu\n", vram->pages);
