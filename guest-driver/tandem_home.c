@@ -150,24 +150,25 @@ int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 st
 
 /*
  * Brings home the pages of a block that are in use, by their frames: no mm, no mmap_lock. No page is
- * given out of it meanwhile. short_of_huge in the answer: -EAGAIN.
+ * given out of it meanwhile. -EAGAIN: a huge page has to be split for that.
  */
 int tandem_migrate_home_block(struct tandem_vram *vram, u64 index, const unsigned long *busy,
 			      enum tandem_migrate_cause cause, struct tandem_moved *moved)
 {
+	u64 va, start = index * PAGE_SIZE;
+	struct tandem_as *as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
 	struct tandem_migration *m;
 	unsigned int i, count = 0;
-	bool again;
-	u64 va;
+	int ret = -ENOMEM;
 
-	m = tandem_migration_begin(vram->tdev, NULL, index * PAGE_SIZE,
-				   index * PAGE_SIZE + TANDEM_BLOCK_BYTES, cause);
+	if (as)
+		start = va;
+	m = tandem_migration_begin(vram->tdev, as, start, start + TANDEM_BLOCK_BYTES, cause);
 	if (!m)
-		return -ENOMEM;
+		goto put;
 	for_each_set_bit(i, busy, TANDEM_BLOCK_PAGES)
 		m->src[count++] = vram->first_pfn + index + i;
 	m->count = count;
-	m->as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
 	migrate_device_pfns(m->src, count);
 	tandem_home_fill(m, NULL);
 	migrate_device_pages(m->src, m->dst, count);
@@ -175,12 +176,12 @@ int tandem_migrate_home_block(struct tandem_vram *vram, u64 index, const unsigne
 	migrate_device_finalize(m->src, m->dst, count);
 	moved->moved += m->moved;
 	moved->failed += m->failed;
-	again = m->short_of_huge;
-	if (m->as)
-		tandem_as_put(m->as);
-	m->as = NULL;
+	ret = m->short_of_huge ? -EAGAIN : 0;
 	tandem_migration_end(m, false);
-	return again ? -EAGAIN : 0;
+put:
+	if (as)
+		tandem_as_put(as);
+	return ret;
 }
 
 /* ---- a CPU touched a page ---- */
@@ -259,23 +260,24 @@ vm_fault_t tandem_migrate_cpu_fault(struct vm_fault *vmf)
 	bool huge = !vmf->pte && folio_test_large(page_folio(vmf->page));
 	u64 bytes = huge ? TANDEM_BLOCK_BYTES : PAGE_SIZE;
 	u64 start = round_down((u64)vmf->address, bytes);
+	vm_fault_t ret = VM_FAULT_OOM;
 	struct tandem_migration *m;
-	vm_fault_t ret;
+	struct tandem_as *as;
 	u64 index, va;
 
 	index = tandem_page_index(vram, vmf->page) + ((vmf->address - start) >> PAGE_SHIFT);
 	if (tandem_vram_is_retired(vram, index, 1))
 		return VM_FAULT_HWPOISON;
-	m = tandem_migration_begin(vram->tdev, NULL, start, start + bytes,
-				   TANDEM_MIGRATE_CPU_FAULT);
-	if (!m)
-		return VM_FAULT_OOM;
-	m->as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
-	ret = tandem_fault_run(m, vmf, huge);
-	if (m->as && m->moved)
-		tandem_policy_came_back(m->as, va);
-	if (m->as)
-		tandem_as_put(m->as);
-	tandem_migration_end(m, false);
+	/* For the statistics: the one that filled the block, who need not be the one that faults. */
+	as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
+	m = tandem_migration_begin(vram->tdev, as, start, start + bytes, TANDEM_MIGRATE_CPU_FAULT);
+	if (m) {
+		ret = tandem_fault_run(m, vmf, huge);
+		if (as && m->moved)
+			tandem_policy_came_back(as, va);
+		tandem_migration_end(m, false);
+	}
+	if (as)
+		tandem_as_put(as);
 	return ret;
 }
