@@ -55,7 +55,7 @@ TEST(Registers, OddAccessesReadAsOnesAndAreLogged) {
   EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, TANDEM_REG_ID, 2), 0xffffu);
   EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, TANDEM_REG_ID, 8), ~0ULL);
   EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, TANDEM_REG_ID + 2, 4), 0xffffffffu);
-  EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, 0x30, 4), 0xffffffffu);
+  EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, 0x38, 4), 0xffffffffu);
   EXPECT_EQ(tandem_model_mmio_read(model, TANDEM_BAR_REGS, TANDEM_REGS_SIZE, 4), 0xffffffffu);
   EXPECT_EQ(driver.host.errors.size(), 6u);
   tandem_model_mmio_write(model, TANDEM_BAR_DOORBELLS, 4, 1, 4);

@@ -48,6 +48,7 @@ struct tandem_model_config {
 	uint32_t time_slice;           /* wavefront instructions of a queue's turn while others wait; 0: no slicing */
 	uint32_t invalidate_latency;   /* ticks from fetching an invalidation to its acknowledgement */
 	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
+	uint32_t fabric;               /* number on the link between GPUs, 0..15, or TANDEM_FABRIC_NONE */
 	uint64_t seed;                 /* for every choice that the hardware leaves open */
 	bool pcie_atomics;             /* system-scope atomics are atomic against the CPUs */
 	bool vram_bar;                 /* reported in TANDEM_REG_FEATURES */
@@ -62,7 +63,8 @@ enum tandem_store_drain {
 };
 
 /*
- * What the host does for the model. All members must be set except trace (needed when tracing) and should_yield.
+ * What the host does for the model. All members must be set except trace (needed when tracing), should_yield, and those that
+ * say so.
  * DMA addresses are what the driver programs: bus addresses of the device.
  */
 struct tandem_host_ops {
@@ -84,6 +86,16 @@ struct tandem_host_ops {
 
 	/* The same for VRAM (offsets). */
 	void (*vram_stored)(void *opaque, uint64_t offset, uint64_t bytes);
+
+	/*
+	 * The VRAM of the GPU with that number on the link (config.fabric), as map() and stored(). Only for peers that
+	 * tandem_model_set_peers() told of; pointers stay valid until it is called again. Needed if fabric is a number.
+	 */
+	void *(*map_peer)(void *opaque, uint32_t peer, uint64_t offset, uint64_t *bytes, bool write);
+	void (*peer_stored)(void *opaque, uint32_t peer, uint64_t offset, uint64_t bytes);
+
+	/* The set of this GPU's poisoned pages is another now: its peers must be told (tandem_model_set_peers()). May be NULL. */
+	void (*poison_changed)(void *opaque);
 
 	/* Raises MSI-X vector n (enum tandem_vector). May be deferred by the host. */
 	void (*interrupt)(void *opaque, uint32_t vector);
@@ -136,6 +148,28 @@ TANDEM_MODEL_EXPORT enum tandem_run_result tandem_model_run(struct tandem_model 
 /* The host's memory map changed: all pointers from map() are dropped before this returns; queued stores are written first. */
 TANDEM_MODEL_EXPORT void tandem_model_memory_map_changed(struct tandem_model *model);
 
+/* What one GPU knows of another one on the link. */
+struct tandem_model_peer {
+	uint32_t number;
+	const uint64_t *poisoned;      /* offsets of the poisoned pages of its VRAM, in any order */
+	size_t poisoned_pages;
+};
+
+/*
+ * The GPUs on the link besides this one; replaces what was told before. All host pointers are dropped before this returns, as
+ * with memory_map_changed(). Survives resets.
+ */
+TANDEM_MODEL_EXPORT void tandem_model_set_peers(struct tandem_model *model, const struct tandem_model_peer *peers, size_t count);
+
+/*
+ * The page of VRAM at this offset is poisoned from now on, until a reset of kind TANDEM_RESET_POWER. When it returns nothing of
+ * the device uses the page any more. False: no such offset.
+ */
+TANDEM_MODEL_EXPORT bool tandem_model_poison(struct tandem_model *model, uint64_t offset);
+
+/* Writes the offsets of the poisoned pages, as many as there is room for; returns how many there are. */
+TANDEM_MODEL_EXPORT size_t tandem_model_poisoned_pages(const struct tandem_model *model, uint64_t *offsets, size_t room);
+
 /* Switches tracing at run time. */
 TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool on);
 
@@ -151,7 +185,7 @@ TANDEM_MODEL_EXPORT bool tandem_model_describe(const struct tandem_model *model,
 						void (*write)(void *to, const char *text), void *to);
 
 /* Version of this interface: the host compares it with TANDEM_MODEL_INTERFACE. */
-#define TANDEM_MODEL_INTERFACE 1
+#define TANDEM_MODEL_INTERFACE 2
 TANDEM_MODEL_EXPORT uint32_t tandem_model_interface(void);
 
 #ifdef __cplusplus

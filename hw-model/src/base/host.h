@@ -16,6 +16,7 @@ class Host {
 
   uint64_t now() const { return ops_.now(opaque_); }
   bool should_yield() const { return ops_.should_yield && ops_.should_yield(opaque_); }
+  void* opaque() const { return opaque_; }
   void interrupt(tandem_vector vector) const { ops_.interrupt(opaque_, vector); }
 
   // A mistake of the guest: one sentence, no newline.

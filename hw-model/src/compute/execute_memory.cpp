@@ -93,6 +93,7 @@ TANDEM_ALWAYS_INLINE bool load_broadcast(Wave& w, const Decoded& d, Row& to, u64
   if (!w.stores.empty()) w.unit->write_queued_overlapping(w, va, sizeof(T));
   const TlbEntry* entry = look_up(w, d, va, Access::Read);
   if (!entry) return false;
+  if (entry->counted) [[unlikely]] w.unit->count_access(w, va);
   const u64 value = Convert::of(load_relaxed<T>(entry->host + (va - entry->va.value)));
   TANDEM_FOR_LANES(i) to.lane[i] = value;
   return true;
@@ -118,6 +119,7 @@ TANDEM_ALWAYS_INLINE const TlbEntry* whole_row(Wave& w, const Decoded& d, u64 va
   if (!in_memory<T>(va, kRowBytes)) return nullptr;
   const TlbEntry* entry = look_up(w, d, va, access);
   if (!entry || va - entry->va.value > entry->bytes - kRowBytes) return nullptr;
+  if (entry->counted) [[unlikely]] w.unit->count_access(w, va);
   fetch_ahead<T>(w, d, *entry, va);
   return entry;
 }

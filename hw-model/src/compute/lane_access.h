@@ -57,6 +57,7 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
     const LaneMask within = lanes_within(run, address, bytes) & todo;
     if (within & lane_bit(lane)) {
       perform(run, within);
+      if (run.counted) unit.count_accesses(w, address, within);
       todo &= ~within;
       continue;
     }
@@ -67,8 +68,13 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
     const Reach second = unit.reach(w, d, lane, run.va + run.bytes, access, pieces.second);
     if (second == Reach::Failed) return Next::Failed;
     if (second == Reach::Hit && unit.generation != before) continue;
-    if (second == Reach::Hit) perform_straddle(pieces, lane);
-    else waiting |= lane_bit(lane);
+    if (second == Reach::Hit) {
+      perform_straddle(pieces, lane);
+      if (pieces.first.counted) unit.count_access(w, va);
+      if (pieces.second.counted) unit.count_access(w, pieces.second.va);
+    } else {
+      waiting |= lane_bit(lane);
+    }
     todo &= ~lane_bit(lane);
   }
   w.pending = waiting;

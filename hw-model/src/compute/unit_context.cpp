@@ -50,7 +50,7 @@ UnitContext::Reach UnitContext::reach(Wave& wave, const Decoded& d, uint32_t lan
     entry = result.entry;
   }
   run = {.va = entry->va.value, .bytes = entry->bytes, .host = entry->host, .device_address = entry->device_address,
-         .aperture = entry->aperture, .lds = false};
+         .aperture = entry->aperture, .counted = entry->counted, .lds = false};
   return Reach::Hit;
 }
 
@@ -79,6 +79,14 @@ void UnitContext::stored(const Wave& wave, const MemoryRun& run, const uint64_t*
     });
     stored_range(wave, run, low, high - low);
     lanes &= ~here;
+  }
+}
+
+void UnitContext::count_accesses(const Wave& wave, const uint64_t* address, LaneMask lanes) {
+  while (lanes) {
+    const uint64_t page = address[first_lane(lanes)] & ~(TANDEM_PAGE_BYTES - 1);
+    count_access(wave, page);
+    lanes &= ~lanes_where([&](uint32_t i) { return (address[i] & ~(TANDEM_PAGE_BYTES - 1)) == page; });
   }
 }
 

@@ -19,6 +19,7 @@ struct MemoryRun {
   std::byte* host = nullptr;
   uint64_t device_address = 0;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
+  bool counted = false;  // as of TlbEntry
   bool lds = false;  // private to the workgroup: never queued, nobody is told
 };
 
@@ -70,6 +71,10 @@ class UnitContext {
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
   bool reservations_exist = false;  // set by LR; false is certain, true may be stale
   void break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes);
+
+  // Access counters: one access of the instruction for each page that it reached through a counted entry or run.
+  void count_access(const Wave& wave, uint64_t va) { memory.access_counters().count(wave.request.pasid, gva(va)); }
+  void count_accesses(const Wave& wave, const uint64_t* address, LaneMask lanes);
 
   TANDEM_ALWAYS_INLINE bool stores_are_queued() const { return config.store_queue_depth != 0; }
 

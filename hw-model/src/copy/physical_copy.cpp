@@ -15,8 +15,7 @@ std::byte* PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address
     run.address = address & ~(TANDEM_PAGE_BYTES - 1);
     const uint64_t wanted = address - run.address + std::min(kRunBytes, request_.bytes - done_);
     run.bytes = (wanted + TANDEM_PAGE_BYTES - 1) & ~(TANDEM_PAGE_BYTES - 1);
-    run.host = aperture == TANDEM_APERTURE_VRAM ? memory_.map_vram(Vram{{run.address}}, run.bytes)
-                                                : memory_.map_system(iova(run.address), run.bytes, write);
+    run.host = memory_.map(aperture, run.address, run.bytes, write);
     if (!run.host || address - run.address >= run.bytes) {
       run.host = nullptr;
       return nullptr;
@@ -35,7 +34,8 @@ bool PhysicalCopy::step(uint64_t chunk) {
   std::byte* from =
       linear ? at(source_, request_.source_aperture, request_.source + done_, bytes, false) : nullptr;
   if (!to || (linear && !from)) {
-    failed_ = true;
+    if (!to) note_failure(TANDEM_COMMAND_COPY_FAILED, request_.destination_aperture, to_address);
+    if (linear && !from) note_failure(TANDEM_COMMAND_POISONED, request_.source_aperture, request_.source + done_);
     return true;
   }
   if (linear) move_bytes(to, from, bytes);
@@ -43,8 +43,16 @@ bool PhysicalCopy::step(uint64_t chunk) {
   memory_.stored(request_.destination_aperture, to_address, bytes);
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
-  failed_ = done_ == request_.fails_after;
+  if (done_ == request_.fails_after) error_ = TANDEM_COMMAND_COPY_FAILED;
   return true;
+}
+
+// The driver learns of a poisoned source; a poisoned destination is a place where nothing can be written, and the event tells
+// which page it is.
+void PhysicalCopy::note_failure(tandem_command_error if_poisoned, tandem_aperture aperture, uint64_t address) {
+  const bool poisoned = memory_.is_poisoned(aperture, address);
+  error_ = poisoned ? if_poisoned : TANDEM_COMMAND_COPY_FAILED;
+  if (poisoned) poisoned_page_ = peer_offset(address & ~(TANDEM_PAGE_BYTES - 1));
 }
 
 bool PhysicalCopy::drain_all() {

@@ -14,7 +14,7 @@ struct PhysicalCopyRequest {
   CopyKind kind = CopyKind::Linear;
   tandem_aperture source_aperture = TANDEM_APERTURE_SYSTEM;
   tandem_aperture destination_aperture = TANDEM_APERTURE_SYSTEM;
-  uint64_t source = 0;  // address or pattern
+  uint64_t source = 0;  // device address (in the peer aperture: peer_address()), or pattern
   uint64_t destination = 0;
   uint64_t bytes = 0;
   std::optional<uint64_t> fails_after;  // test hook: the copy fails when so many bytes are written
@@ -23,11 +23,15 @@ struct PhysicalCopyRequest {
 class PhysicalCopy final : public CopyJob {
  public:
   PhysicalCopy(const PhysicalCopyRequest& request, const MemoryPort& memory, Counters& counters)
-      : request_(request), memory_(memory), counters_(counters), failed_(request.fails_after == 0) {}
+      : request_(request), memory_(memory), counters_(counters) {
+    if (request.fails_after == 0) error_ = TANDEM_COMMAND_COPY_FAILED;
+  }
 
   bool step(uint64_t chunk) override;
-  bool ended() const override { return failed_ || done_ == request_.bytes; }
-  bool failed() const { return failed_; }
+  bool ended() const override { return error_ != TANDEM_COMMAND_OK || done_ == request_.bytes; }
+  tandem_command_error error() const { return error_; }
+  // Offset into VRAM of the page that it could not use, if that was why it failed.
+  std::optional<uint64_t> poisoned_page() const { return poisoned_page_; }
   bool drain(Pasid, Gva, Gva) override { return false; }
   bool drain_all() override;
 
@@ -38,7 +42,8 @@ class PhysicalCopy final : public CopyJob {
     uint64_t bytes = 0;
     std::byte* host = nullptr;
   };
-  // Host pointer for the address; shortens bytes to what lies behind it. nullptr: not memory.
+  void note_failure(tandem_command_error if_poisoned, tandem_aperture aperture, uint64_t address);
+  // Host pointer for the address; shortens bytes to what lies behind it. nullptr: not memory, or poisoned.
   std::byte* at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write);
 
   const PhysicalCopyRequest request_;
@@ -46,7 +51,8 @@ class PhysicalCopy final : public CopyJob {
   Counters& counters_;
   Run source_, destination_;
   uint64_t done_ = 0;
-  bool failed_;
+  tandem_command_error error_ = TANDEM_COMMAND_OK;
+  std::optional<uint64_t> poisoned_page_;
 };
 
 }  // namespace tandem

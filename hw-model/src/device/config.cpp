@@ -28,6 +28,7 @@ tandem_model_config default_config() {
   config.time_slice = 20000;
   config.invalidate_latency = 0;
   config.vram_bytes = 256ULL << 20;
+  config.fabric = TANDEM_FABRIC_NONE;
   config.seed = 1;
   config.pcie_atomics = true;
   return config;
@@ -79,6 +80,8 @@ std::string check_config(const tandem_model_config& config) {
     if (!std::has_single_bit(power.value))
       return format("%s=%llu must be a power of two", power.property, static_cast<unsigned long long>(power.value));
 
+  if (config.fabric != TANDEM_FABRIC_NONE && config.fabric >= TANDEM_FABRIC_LIMIT)
+    return format("fabric=%u is out of range: it must be 0 to %u", config.fabric, TANDEM_FABRIC_LIMIT - 1);
   if (config.lds_bytes % 1024) return format("lds-bytes=%u must be a multiple of 1024", config.lds_bytes);
   if (config.vram_bytes % (2u << 20))
     return format("vram-bytes=%llu must be a multiple of 2097152 (2 MiB)",

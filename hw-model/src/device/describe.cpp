@@ -34,6 +34,7 @@ const char* reason_name(tandem_fault_reason reason) {
     case TANDEM_FAULT_BAD_PTE: return "bad-pte";
     case TANDEM_FAULT_TABLE_DMA: return "table-dma";
     case TANDEM_FAULT_PAGE_DMA: return "page-dma";
+    case TANDEM_FAULT_POISON: return "poison";
   }
   return "?";
 }
@@ -87,6 +88,9 @@ void Device::describe_summary(const Write& write) const {
   write(format("shape: %u compute units x %u wavefronts, L1 %ux%u, L2 %ux%u, %u walkers, %llu MiB of video memory\n",
                config_.compute_units, config_.waves_per_cu, config_.l1_sets, config_.l1_ways, config_.l2_sets,
                config_.l2_ways, config_.walkers, static_cast<ull>(config_.vram_bytes >> 20)));
+  if (config_.fabric == TANDEM_FABRIC_NONE) write("link: none\n");
+  else write(format("link: number %u, peers %#x\n", config_.fabric, memory_.peers()));
+  for (const uint64_t page : poisoned_pages()) write(format("poisoned: page at %#llx of video memory\n", static_cast<ull>(page)));
   uint32_t waves = 0;
   for (const auto& unit : units_) waves += unit->resident_waves();
   write(format("now: %zu address spaces, %zu queues, %u wavefronts, %zu translations under way, %zu faults pending\n",

@@ -89,6 +89,9 @@ void Device::reset(tandem_reset_kind kind) {
   status_page_.reset();
   interrupts_.reset();
   registers_.reset();
+  memory_.access_counters().reset();
+  unannounced_poison_.clear();
+  if (kind == TANDEM_RESET_POWER) clear_poison();
   attention_.take();
   counters_ = {};
   test_control_ = 0;
@@ -107,10 +110,83 @@ void Device::stop(tandem_device_error error, const char* what) {
   interrupts_.raise(TANDEM_VECTOR_ERROR);
 }
 
-void Device::memory_map_changed() {
+void Device::drop_host_pointers() {
   for (TranslationClient* client : clients_) client->drain_all();
   mmu_.drop_host_pointers();
   status_page_.drop_host_pointers();
+}
+
+// ---- link and poison ----
+
+void Device::set_peers(std::span<const tandem_model_peer> peers) {
+  uint32_t present = 0;
+  std::vector<uint64_t> poisoned;
+  for (const tandem_model_peer& peer : peers) {
+    present |= 1u << peer.number;
+    for (size_t n = 0; n < peer.poisoned_pages; ++n) poisoned.push_back(peer_address(peer.number, peer.poisoned[n]));
+  }
+  drop_host_pointers();  // while stores can still be told to the peers that are going
+  memory_.set_peers(present);
+  memory_.peer_poison().replace(poisoned);
+}
+
+bool Device::poison(uint64_t offset) {
+  if (offset >= config_.vram_bytes) return false;
+  const uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1);
+  if (!memory_.own_poison().add(page)) return true;
+  drop_host_pointers();
+  unannounced_poison_.insert(page);
+  if (trace_.on()) {
+    tandem_trace_record record = shared_record(TANDEM_TRACE_POISON, Pasid{});
+    record.va = page;
+    trace_.emit(record);
+  }
+  attention_.ask();
+  if (ops_.poison_changed) ops_.poison_changed(host_.opaque());
+  return true;
+}
+
+void Device::clear_poison() {
+  if (poisoned_pages().empty()) return;
+  memory_.own_poison().clear();
+  if (ops_.poison_changed) ops_.poison_changed(host_.opaque());
+}
+
+bool Device::post_notices() {
+  bool posted = false;
+  while (notices_wait() && events_.has_room()) {
+    if (!unannounced_poison_.empty()) post_poison(*unannounced_poison_.begin());
+    else post_region(*memory_.access_counters().take_reached());
+    posted = true;
+  }
+  return posted;
+}
+
+void Device::post_poison(uint64_t offset) {
+  unannounced_poison_.erase(offset);
+  tandem_event event{};
+  event.type = TANDEM_EVENT_POISON;
+  event.queue = TANDEM_TRACE_NO_QUEUE;
+  event.value = offset;
+  events_.post(event);
+}
+
+void Device::post_region(const AccessCounters::Region& region) {
+  ++counters_[TANDEM_COUNTER_ACCESS_EVENTS];
+  if (trace_.on()) {
+    tandem_trace_record record = shared_record(TANDEM_TRACE_ACCESS_COUNTER, region.pasid);
+    record.va = region.va.value;
+    record.bytes = TANDEM_ACCESS_REGION;
+    record.a = region.count;
+    trace_.emit(record);
+  }
+  tandem_event event{};
+  event.type = TANDEM_EVENT_ACCESS_COUNTER;
+  event.pasid = region.pasid.value;
+  event.queue = TANDEM_TRACE_NO_QUEUE;
+  event.detail = region.count;
+  event.value = region.va.value;
+  events_.post(event);
 }
 
 void Device::enable() {
@@ -129,6 +205,7 @@ void Device::enable() {
     if (!each.ring.configured(each.entry_bytes) || !each.ring.sane()) return stop(TANDEM_DEVICE_BAD_RING, each.wrong);
   if (status_page_.address() % TANDEM_PAGE_BYTES) return stop(TANDEM_DEVICE_BAD_RING, "the status page is not aligned");
   if (!status_page_.reachable()) return stop(TANDEM_DEVICE_RING_DMA, "the status page is not in memory");
+  unannounced_poison_ = poisoned_pages();
   attention_.ask();
 }
 
@@ -186,12 +263,15 @@ uint64_t Device::read_register(uint32_t offset) {
     case TANDEM_REG_FEATURES: return features();
     case TANDEM_REG_VRAM_BYTES: return config_.vram_bytes;
     case TANDEM_REG_CLOCK_NS: return host_.now();
+    case TANDEM_REG_FABRIC: return config_.fabric;
+    case TANDEM_REG_FABRIC_PEERS: return memory_.peers();
     case TANDEM_REG_CONTROL: return enabled_ ? TANDEM_CONTROL_ENABLE : 0;
     case TANDEM_REG_STATUS: return status();
     case TANDEM_REG_ERROR: return error_;
     case TANDEM_REG_INTERRUPT_STATUS: return interrupts_.status();
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.enable();
     case TANDEM_REG_STATUS_PAGE: return status_page_.address();
+    case TANDEM_REG_ACCESS_THRESHOLD: return memory_.access_counters().threshold();
     case TANDEM_REG_COMMAND_BASE: return kernel_ring_.ring().base;
     case TANDEM_REG_COMMAND_ORDER: return kernel_ring_.ring().order;
     case TANDEM_REG_COMMAND_GET: return kernel_ring_.ring().get;
@@ -221,6 +301,7 @@ void Device::write_register(uint32_t offset, uint64_t value) {
     case TANDEM_REG_INTERRUPT_STATUS: return interrupts_.clear(word);
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.set_enable(word);
     case TANDEM_REG_STATUS_PAGE: return status_page_.set_address(value);
+    case TANDEM_REG_ACCESS_THRESHOLD: return write_access_threshold(word);
     case TANDEM_REG_COMMAND_BASE: kernel_ring_.ring().base = value; return;
     case TANDEM_REG_COMMAND_ORDER: kernel_ring_.ring().order = word; return;
     case TANDEM_REG_COMMAND_PUT: return write_command_put(word);
@@ -235,6 +316,7 @@ void Device::write_register(uint32_t offset, uint64_t value) {
     case TANDEM_REG_EVENT_GET: return write_event_get(word);
     case TANDEM_REG_TEST_CONTROL: return write_test_control(word);
     case TANDEM_REG_TEST_COPY_FAIL: return kernel_ring_.set_copies_to_fail(word);
+    case TANDEM_REG_TEST_POISON: return write_test_poison(value);
     default: return;
   }
 }
@@ -284,6 +366,16 @@ void Device::write_event_get(uint32_t get) {
   if (!index_is_sane(events_.ring(), "EVENT_PUT - EVENT_GET exceeds the ring")) return;
   if (running()) events_.flush();
   attention_.ask();
+}
+
+void Device::write_access_threshold(uint32_t threshold) {
+  const bool was_on = memory_.access_counters().on();
+  memory_.access_counters().set_threshold(threshold);
+  if (memory_.access_counters().on() != was_on) drop_host_pointers();  // with the TLB entries that say otherwise
+}
+
+void Device::write_test_poison(uint64_t offset) {
+  if (!poison(offset)) host_.guest_error("there is no VRAM at offset %#llx to poison", static_cast<unsigned long long>(offset));
 }
 
 void Device::write_test_control(uint32_t value) {

@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <memory>
+#include <set>
+#include <span>
 #include <vector>
 
 #include "cp/command_processor.h"
@@ -24,7 +26,10 @@ class Device final : public RegisterOwner, public ErrorSink {
   uint64_t mmio_read(int bar, uint64_t offset, unsigned size);
   void mmio_write(int bar, uint64_t offset, uint64_t value, unsigned size);
   tandem_run_result run(uint64_t budget);
-  void memory_map_changed();
+  void memory_map_changed() { drop_host_pointers(); }
+  void set_peers(std::span<const tandem_model_peer> peers);
+  bool poison(uint64_t offset);
+  const std::set<uint64_t>& poisoned_pages() const { return memory_.own_poison().all(); }
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }
@@ -48,8 +53,20 @@ class Device final : public RegisterOwner, public ErrorSink {
   void write_waiting_faults();
   void write_event_get(uint32_t get);
   void write_test_control(uint32_t value);
+  void write_access_threshold(uint32_t threshold);
+  void write_test_poison(uint64_t offset);
   bool index_is_sane(const Ring& ring, const char* name);
   void write_doorbell(uint64_t offset, uint64_t value, unsigned size);
+
+  // Stores that have translated are written; nothing of the device rests on an address of the past.
+  void drop_host_pointers();
+  void clear_poison();
+
+  // Events that nothing waits for: posted when there is room, so that none is lost.
+  bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached(); }
+  bool post_notices();
+  void post_poison(uint64_t offset);
+  void post_region(const AccessCounters::Region& region);
 
   // Scheduler
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
@@ -93,6 +110,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   bool enabled_ = false;
   tandem_device_error error_ = TANDEM_DEVICE_OK;
   uint32_t test_control_ = 0;
+  std::set<uint64_t> unannounced_poison_;  // pages whose event the driver has not got since ENABLE
   uint64_t ticks_ = 0;
   uint32_t rounds_since_poll_ = 0;
   uint64_t last_poll_ = 0;          // in ticks

@@ -22,11 +22,26 @@ bool all_zero(const uint64_t* words, size_t count) {
   return std::all_of(words, words + count, [](uint64_t word) { return word == 0; });
 }
 
+// Where a COPY or FILL reads or writes.
+struct CopyEnd {
+  uint32_t aperture;
+  uint32_t peer;
+  uint64_t address;
+
+  bool is_known() const { return aperture == TANDEM_APERTURE_PEER ? peer < TANDEM_FABRIC_LIMIT : aperture < TANDEM_APERTURE_PEER && !peer; }
+  // The end of so many bytes can be told.
+  bool holds(uint64_t bytes) const {
+    const uint64_t limit = aperture == TANDEM_APERTURE_PEER ? kPeerOffsetLimit - 1 : ~0ULL;
+    return bytes <= limit && address <= limit - bytes;
+  }
+  uint64_t device_address() const { return aperture == TANDEM_APERTURE_PEER ? peer_address(peer, address) : address; }
+};
+
 bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && bytes <= TANDEM_VA_LIMIT - va; }
 
 }  // namespace
 
-KernelRing::KernelRing(const MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
+KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
                        CopyEngine& copies, FaultUnit& faults, EventRing& events, StatusPage& status,
                        Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
                        const Host& host)
@@ -92,6 +107,7 @@ void KernelRing::execute() {
     case TANDEM_COMMAND_FILL: error = copy(command, CopyKind::Fill); break;
     case TANDEM_COMMAND_NOTE: error = note(command); break;
     case TANDEM_COMMAND_MIGRATED: error = migrated(command); break;
+    case TANDEM_COMMAND_ACCESS_CLEAR: error = clear_accesses(command); break;
     default: error = TANDEM_COMMAND_BAD_TYPE; break;
   }
 }
@@ -99,7 +115,8 @@ void KernelRing::execute() {
 bool KernelRing::check_copy() {
   if (!current_->copy->ended()) return false;
   copies_.remove(*current_->copy);
-  current_->error = current_->copy->failed() ? TANDEM_COMMAND_COPY_FAILED : TANDEM_COMMAND_OK;
+  current_->error = current_->copy->error();
+  if (const auto page = current_->copy->poisoned_page()) note_poison(*page);
   trace_copy(current_->command, current_->command.type == TANDEM_COMMAND_FILL ? CopyKind::Fill : CopyKind::Linear);
   return true;
 }
@@ -165,6 +182,7 @@ tandem_command_error KernelRing::unbind(const tandem_command& command) {
   processor_.address_space_gone(pasid);
   mmu_.remove(pasid);
   faults_.address_space_gone(pasid);
+  memory_.access_counters().forget(pasid);
   spaces_.unbind(pasid);
   if (trace_.on()) trace_.emit(shared_record(TANDEM_TRACE_UNBIND, pasid));
   return TANDEM_COMMAND_OK;
@@ -245,13 +263,13 @@ tandem_command_error KernelRing::cancel(const tandem_command& command) {
 std::optional<tandem_command_error> KernelRing::copy(const tandem_command& command, CopyKind kind) {
   const auto& copy = command.u.copy;
   const bool linear = kind == CopyKind::Linear;
-  const bool apertures_known = copy.destination_aperture <= TANDEM_APERTURE_VRAM &&
-                               (!linear || copy.source_aperture <= TANDEM_APERTURE_VRAM);
-  if (!apertures_known || copy.source_peer || copy.destination_peer || copy.reserved1 || !all_zero(copy.reserved2, std::size(copy.reserved2)))
+  const CopyEnd from{copy.source_aperture, copy.source_peer, copy.source};
+  const CopyEnd to{copy.destination_aperture, copy.destination_peer, copy.destination};
+  if (!to.is_known() || (linear ? !from.is_known() : from.peer != 0) || copy.reserved1 ||
+      !all_zero(copy.reserved2, std::size(copy.reserved2)))
     return TANDEM_COMMAND_BAD_PARAMETER;
-  const uint64_t room = ~0ULL - copy.bytes;
-  if (copy.destination > room || (linear && copy.source > room)) return TANDEM_COMMAND_BAD_ADDRESS;
-  if (linear && copy.bytes && copy.source_aperture == copy.destination_aperture &&
+  if (!to.holds(copy.bytes) || (linear && !from.holds(copy.bytes))) return TANDEM_COMMAND_BAD_ADDRESS;
+  if (linear && copy.bytes && from.aperture == to.aperture && from.peer == to.peer &&
       ranges_overlap(copy.source, copy.bytes, copy.destination, copy.bytes))
     return TANDEM_COMMAND_BAD_PARAMETER;
 
@@ -259,8 +277,8 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
   request.kind = kind;
   request.source_aperture = static_cast<tandem_aperture>(copy.source_aperture);
   request.destination_aperture = static_cast<tandem_aperture>(copy.destination_aperture);
-  request.source = copy.source;
-  request.destination = copy.destination;
+  request.source = linear ? from.device_address() : copy.source;
+  request.destination = to.device_address();
   request.bytes = copy.bytes;
   if (copies_to_fail_) {
     --copies_to_fail_;
@@ -305,6 +323,17 @@ tandem_command_error KernelRing::migrated(const tandem_command& command) {
   return TANDEM_COMMAND_OK;
 }
 
+tandem_command_error KernelRing::clear_accesses(const tandem_command& command) {
+  const auto& access = command.u.access;
+  const Pasid pasid{{command.pasid}};
+  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!all_zero(access.reserved, std::size(access.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
+  const bool aligned = access.start % TANDEM_ACCESS_REGION == 0 && access.end % TANDEM_ACCESS_REGION == 0;
+  if (!aligned || access.start >= access.end || access.end > TANDEM_VA_LIMIT) return TANDEM_COMMAND_BAD_ADDRESS;
+  memory_.access_counters().clear(pasid, gva(access.start), gva(access.end));
+  return TANDEM_COMMAND_OK;
+}
+
 void KernelRing::reset() {
   if (current_ && current_->copy) copies_.remove(*current_->copy);
   current_.reset();
@@ -315,6 +344,16 @@ void KernelRing::reset() {
 }
 
 // ---- trace ----
+
+void KernelRing::note_poison(uint64_t page) {
+  ++counters_[TANDEM_COUNTER_POISON_HITS];
+  if (!trace_.on()) return;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_POISON, Pasid{{current_->command.pasid}});
+  record.va = page;
+  record.seqno = current_->command.seqno;
+  record.a = 1;
+  trace_.emit(record);
+}
 
 void KernelRing::trace_replay(const tandem_command& command, uint32_t released) const {
   if (!trace_.on()) return;

@@ -14,7 +14,7 @@ namespace tandem {
 
 class KernelRing {
  public:
-  KernelRing(const MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor, CopyEngine& copies,
+  KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor, CopyEngine& copies,
              FaultUnit& faults, EventRing& events, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
              Counters& counters, const Trace& trace, const Host& host);
 
@@ -51,14 +51,16 @@ class KernelRing {
   tandem_command_error cancel(const tandem_command& command);
   tandem_command_error note(const tandem_command& command);
   tandem_command_error migrated(const tandem_command& command);
+  tandem_command_error clear_accesses(const tandem_command& command);
   // Nothing: the copy has begun.
   std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
+  void note_poison(uint64_t page);
   void trace_replay(const tandem_command& command, uint32_t released) const;
   void trace_cancel(const tandem_command& command, uint32_t failed) const;
   void trace_copy(const tandem_command& command, CopyKind kind) const;
   void trace_command() const;
 
-  const MemoryPort& memory_;
+  MemoryPort& memory_;
   AddressSpaces& spaces_;
   Mmu& mmu_;
   CommandProcessor& processor_;

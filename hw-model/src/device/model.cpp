@@ -40,6 +40,8 @@ const char* missing_operation(const tandem_host_ops& ops, const tandem_model_con
   if (!ops.now) return "now";
   if (!ops.guest_error) return "guest_error";
   if (config.trace && !ops.trace) return "trace";
+  if (config.fabric != TANDEM_FABRIC_NONE && !ops.map_peer) return "map_peer";
+  if (config.fabric != TANDEM_FABRIC_NONE && !ops.peer_stored) return "peer_stored";
   return nullptr;
 }
 
@@ -94,6 +96,21 @@ enum tandem_run_result tandem_model_run(struct tandem_model* model, uint64_t bud
 
 void tandem_model_memory_map_changed(struct tandem_model* model) {
   guarded("memory_map_changed", [&] { model->device.memory_map_changed(); });
+}
+
+void tandem_model_set_peers(struct tandem_model* model, const struct tandem_model_peer* peers, size_t count) {
+  guarded("set_peers", [&] { model->device.set_peers({peers, count}); });
+}
+
+bool tandem_model_poison(struct tandem_model* model, uint64_t offset) {
+  return guarded("poison", [&] { return model->device.poison(offset); });
+}
+
+size_t tandem_model_poisoned_pages(const struct tandem_model* model, uint64_t* offsets, size_t room) {
+  const auto& pages = model->device.poisoned_pages();
+  size_t written = 0;
+  for (auto page = pages.begin(); page != pages.end() && written < room; ++page) offsets[written++] = *page;
+  return pages.size();
 }
 
 void tandem_model_set_trace(struct tandem_model* model, bool on) { model->device.set_trace(on); }

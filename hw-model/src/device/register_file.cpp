@@ -23,12 +23,15 @@ const RegisterFile::Register RegisterFile::kTable[] = {
     {TANDEM_REG_FEATURES, 4, Access::ReadOnly, "FEATURES"},
     {TANDEM_REG_VRAM_BYTES, 8, Access::ReadOnly, "VRAM_BYTES"},
     {TANDEM_REG_CLOCK_NS, 8, Access::ReadOnly, "CLOCK_NS"},
+    {TANDEM_REG_FABRIC, 4, Access::ReadOnly, "FABRIC"},
+    {TANDEM_REG_FABRIC_PEERS, 4, Access::ReadOnly, "FABRIC_PEERS"},
     {TANDEM_REG_CONTROL, 4, Access::ReadWrite, "CONTROL"},
     {TANDEM_REG_STATUS, 4, Access::ReadOnly, "STATUS"},
     {TANDEM_REG_ERROR, 4, Access::ReadOnly, "ERROR"},
     {TANDEM_REG_INTERRUPT_STATUS, 4, Access::WriteOneToClear, "INTERRUPT_STATUS"},
     {TANDEM_REG_INTERRUPT_ENABLE, 4, Access::ReadWrite, "INTERRUPT_ENABLE"},
     {TANDEM_REG_STATUS_PAGE, 8, Access::SetupOnly, "STATUS_PAGE"},
+    {TANDEM_REG_ACCESS_THRESHOLD, 4, Access::ReadWrite, "ACCESS_THRESHOLD"},
     {TANDEM_REG_COMMAND_BASE, 8, Access::SetupOnly, "COMMAND_BASE"},
     {TANDEM_REG_COMMAND_ORDER, 4, Access::SetupOnly, "COMMAND_ORDER"},
     {TANDEM_REG_COMMAND_GET, 4, Access::ReadOnly, "COMMAND_GET"},
@@ -51,6 +54,7 @@ const RegisterFile::Register RegisterFile::kTable[] = {
 const RegisterFile::Register RegisterFile::kTestTable[] = {
     {TANDEM_REG_TEST_CONTROL, 4, Access::ReadWrite, "TEST_CONTROL"},
     {TANDEM_REG_TEST_COPY_FAIL, 4, Access::ReadWrite, "TEST_COPY_FAIL"},
+    {TANDEM_REG_TEST_POISON, 8, Access::WriteOnly, "TEST_POISON"},
 };
 
 RegisterFile::RegisterFile(RegisterOwner& owner, const Host& host, bool test_hooks)

@@ -29,7 +29,7 @@ class RegisterFile {
   void reset();
 
  private:
-  enum class Access : uint8_t { ReadOnly, ReadWrite, WriteOneToClear, SetupOnly };
+  enum class Access : uint8_t { ReadOnly, ReadWrite, WriteOnly, WriteOneToClear, SetupOnly };
   struct Register {
     uint32_t offset;
     uint32_t bytes;

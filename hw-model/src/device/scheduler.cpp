@@ -51,6 +51,7 @@ bool Device::serve_rings() {
   bool progress = false;
   if (invalidation_ring_.busy()) progress |= invalidation_ring_.step(ticks_) > 0;
   if (running() && kernel_ring_.busy()) progress |= kernel_ring_.step();
+  if (notices_wait() && running()) progress |= post_notices();
   return progress;
 }
 

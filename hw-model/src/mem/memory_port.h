@@ -12,10 +12,20 @@
 #include <cstdint>
 
 #include "base/types.h"
+#include "mem/access_counters.h"
+#include "mem/poisoned_pages.h"
 #include "mmu/translation.h"
 #include "tandem/model.h"
 
 namespace tandem {
+
+// A device address in the peer aperture: which peer, and the offset into its VRAM. (aperture, device address) names any byte
+// that the device can reach.
+inline constexpr uint32_t kPeerShift = 56;
+inline constexpr uint64_t kPeerOffsetLimit = 1ULL << kPeerShift;
+constexpr uint64_t peer_address(uint32_t peer, uint64_t offset) { return uint64_t{peer} << kPeerShift | offset; }
+constexpr uint32_t peer_of(uint64_t address) { return static_cast<uint32_t>(address >> kPeerShift); }
+constexpr uint64_t peer_offset(uint64_t address) { return address & (kPeerOffsetLimit - 1); }
 
 class MemoryPort {
  public:
@@ -30,32 +40,48 @@ class MemoryPort {
     return ops_.dma_write(opaque_, address.value, buffer, bytes);
   }
 
-  // Host pointer of a page run; shortens bytes to what is contiguous. nullptr: not memory.
+  // Host pointer of a page run; shortens bytes to what is contiguous and sound. nullptr: not memory, or poisoned. Good until the
+  // device drops all host pointers (Device::drop_host_pointers).
+  std::byte* map(tandem_aperture aperture, uint64_t device_address, uint64_t& bytes, bool write) const;
   std::byte* map_system(Iova address, uint64_t& bytes, bool write) const {
     return static_cast<std::byte*>(ops_.map(opaque_, address.value, &bytes, write));
   }
-  std::byte* map_vram(Vram offset, uint64_t& bytes) const {
-    if (offset.value >= vram_bytes_) return nullptr;
-    if (bytes > vram_bytes_ - offset.value) bytes = vram_bytes_ - offset.value;
-    return vram_ + offset.value;
-  }
+  bool is_poisoned(tandem_aperture aperture, uint64_t device_address) const;
 
   // Tells the host that bytes behind an entry were stored.
   void stored(const TlbEntry& entry, Gva va, uint64_t bytes) const {
     stored(entry.aperture, entry.device_address + (va - entry.va), bytes);
   }
   void stored(tandem_aperture aperture, uint64_t device_address, uint64_t bytes) const {
-    if (aperture == TANDEM_APERTURE_VRAM) ops_.vram_stored(opaque_, device_address, bytes);
-    else ops_.stored(opaque_, device_address, bytes);
+    if (aperture == TANDEM_APERTURE_SYSTEM) ops_.stored(opaque_, device_address, bytes);
+    else if (aperture == TANDEM_APERTURE_VRAM) ops_.vram_stored(opaque_, device_address, bytes);
+    else ops_.peer_stored(opaque_, peer_of(device_address), peer_offset(device_address), bytes);
   }
 
   uint64_t vram_bytes() const { return vram_bytes_; }
 
+  // The GPUs on the link besides this one: bit n is number n.
+  uint32_t peers() const { return peers_; }
+  void set_peers(uint32_t peers) { peers_ = peers; }
+
+  PoisonedPages& own_poison() { return own_poison_; }
+  const PoisonedPages& own_poison() const { return own_poison_; }
+  PoisonedPages& peer_poison() { return peer_poison_; }
+
+  AccessCounters& access_counters() { return access_counters_; }
+  const AccessCounters& access_counters() const { return access_counters_; }
+
  private:
+  std::byte* map_vram(uint64_t offset, uint64_t& bytes) const;
+  std::byte* map_peer(uint64_t address, uint64_t& bytes, bool write) const;
+
   const tandem_host_ops& ops_;
   void* opaque_;
   std::byte* vram_;
   uint64_t vram_bytes_;
+  uint32_t peers_ = 0;
+  PoisonedPages own_poison_, peer_poison_;
+  AccessCounters access_counters_;
 };
 
 // Naturally aligned accesses of 1, 2, 4 or 8 bytes, single-copy atomic. On the hosts that QEMU runs on these compile to

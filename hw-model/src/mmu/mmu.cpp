@@ -92,6 +92,7 @@ TranslationResult Mmu::walk_at_once(Miss& miss, TranslationWaiter& waiter) {
     trace_walk(miss, step == PageWalk::Step::Found ? miss.walk.fetched() : 0);
     if (step == PageWalk::Step::Found)
       return {Kind::Hit, fill_l1(miss.request, fill_l2(miss.request, miss.walk.entry()))};
+    note_poison(miss);
     if (const auto error = faults_.raise(miss.request, miss.walk.reason(), waiter)) return {Kind::Failed, nullptr, *error};
     return {Kind::Wait};
   }
@@ -241,9 +242,22 @@ void Mmu::succeed(Miss& miss) {
 
 void Mmu::fail(Miss& miss) {
   trace_walk(miss, 0);
+  note_poison(miss);
   for (const Miss::Waiter& waiting : miss.waiters)
     if (const auto error = faults_.raise(waiting.request, miss.walk.reason(), *waiting.waiter))
       waiting.waiter->translation_failed(*error, waiting.request.va);
+}
+
+// Counts a walk that ended at a poisoned page.
+void Mmu::note_poison(const Miss& miss) {
+  if (miss.walk.reason() != TANDEM_FAULT_POISON) return;
+  ++counters_[TANDEM_COUNTER_POISON_HITS];
+  if (!trace_.on()) return;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_POISON, miss.request.pasid);
+  record.queue = miss.request.queue.value;
+  record.va = peer_offset(miss.walk.page_address());
+  record.a = 1;
+  trace_.emit(record);
 }
 
 void Mmu::forget(TranslationWaiter& waiter) {

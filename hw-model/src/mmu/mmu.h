@@ -115,6 +115,7 @@ class Mmu final : public Translator {
   void succeed(Miss& miss);
   void fail(Miss& miss);
   void start_waiting_walks();
+  void note_poison(const Miss& miss);
   void trace_walk(const Miss& miss, uint64_t pte) const;
   void trace_fill(const TranslationRequest& request, const TlbEntry& entry, uint32_t level, bool evicted) const;
 

@@ -51,7 +51,8 @@ PageWalk::Step PageWalk::resolve_leaf(TablePointers& tables, const MemoryPort& m
   if (!leaf_is_well_formed()) return fault(TANDEM_FAULT_BAD_PTE);
   if (!permits_access()) return fault(TANDEM_FAULT_PERMISSION);
   if (!mark(tables, memory)) return Step::Changed;
-  if (!build_entry(memory, pasid, leaf_shift(tables))) return fault(TANDEM_FAULT_PAGE_DMA);
+  if (!build_entry(memory, pasid, leaf_shift(tables)))
+    return fault(memory.is_poisoned(aperture(), page_address()) ? TANDEM_FAULT_POISON : TANDEM_FAULT_PAGE_DMA);
   return Step::Found;
 }
 
@@ -119,33 +120,39 @@ bool PageWalk::group_agrees(TablePointers& tables) const {
   return true;
 }
 
+tandem_aperture PageWalk::aperture() const {
+  return static_cast<tandem_aperture>(TANDEM_FIELD_GET(TANDEM_PTE_APERTURE, fetched_));
+}
+
+// A 4 KiB or group entry names its own page, a larger leaf its first byte.
+uint64_t PageWalk::page_address() const {
+  const uint64_t leaf = 1ULL << TANDEM_LEVEL_SHIFT(level_);
+  const uint64_t address = (fetched_ & TANDEM_PTE_ADDRESS) + (va_.align_down(TANDEM_PAGE_BYTES) - va_.align_down(leaf));
+  return aperture() == TANDEM_APERTURE_PEER
+             ? peer_address(static_cast<uint32_t>(TANDEM_FIELD_GET(TANDEM_PTE_PEER, fetched_)), address)
+             : address;
+}
+
 // The largest block around the address that lies behind one host pointer: the whole leaf, or a smaller page size if the host's
-// run is shorter ("fractured" entry).
+// run is shorter, or a page near by is poisoned ("fractured" entry).
 bool PageWalk::build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift) {
   const bool stores = access_ == Access::Write || access_ == Access::Atomic;
   const bool may_store = (fetched_ & TANDEM_PTE_WRITE) && (fetched_ & TANDEM_PTE_DIRTY);
   for (int size_class = kSizeClasses - 1; size_class >= 0; --size_class) {
     if (kSizeShift[size_class] > shift) continue;
     const uint64_t block = 1ULL << kSizeShift[size_class];
-    if (map_block(memory, pasid, 1ULL << shift, block, may_store)) return true;
+    if (map_block(memory, pasid, block, may_store)) return true;
     // Memory that cannot be stored to can still be read, whatever the entry says.
-    if (may_store && !stores && map_block(memory, pasid, 1ULL << shift, block, false)) return true;
+    if (may_store && !stores && map_block(memory, pasid, block, false)) return true;
   }
   return false;
 }
 
-bool PageWalk::map_block(const MemoryPort& memory, Pasid pasid, uint64_t leaf_bytes, uint64_t block_bytes, bool write) {
+bool PageWalk::map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write) {
   const Gva block_va = va_.align_down(block_bytes);
-  const uint64_t page = va_.align_down(TANDEM_PAGE_BYTES) - block_va;
-  // A 4 KiB or group entry names its own page, a larger leaf its first byte.
-  const uint64_t leaf_address = fetched_ & TANDEM_PTE_ADDRESS;
-  const uint64_t address = level_ == 0 ? leaf_address - page : leaf_address + (block_va - va_.align_down(leaf_bytes));
-  const auto aperture = static_cast<tandem_aperture>(TANDEM_FIELD_GET(TANDEM_PTE_APERTURE, fetched_));
-
+  const uint64_t address = page_address() - (va_.align_down(TANDEM_PAGE_BYTES) - block_va);
   uint64_t bytes = block_bytes;
-  std::byte* host = nullptr;
-  if (aperture == TANDEM_APERTURE_SYSTEM) host = memory.map_system(iova(address), bytes, write);
-  else if (aperture == TANDEM_APERTURE_VRAM) host = memory.map_vram(Vram{{address}}, bytes);
+  std::byte* host = memory.map(aperture(), address, bytes, write);
   if (!host || bytes < block_bytes) return false;
 
   entry_ = TlbEntry{.pasid = pasid,
@@ -153,9 +160,10 @@ bool PageWalk::map_block(const MemoryPort& memory, Pasid pasid, uint64_t leaf_by
                     .bytes = block_bytes,
                     .host = host,
                     .device_address = address,
-                    .aperture = aperture,
+                    .aperture = aperture(),
                     .write = write,
                     .atomic = write && fetched_ & TANDEM_PTE_ATOMIC,
+                    .counted = aperture() != TANDEM_APERTURE_VRAM && memory.access_counters().on(),
                     .pte = fetched_};
   return true;
 }

@@ -63,6 +63,8 @@ class PageWalk {
   const TlbEntry& entry() const { return entry_; }
   tandem_fault_reason reason() const { return reason_; }
   uint64_t fetched() const { return fetched_; }
+  // Device address of the page that the fetched leaf gives for the address.
+  uint64_t page_address() const;
   uint32_t restarts() const { return restarts_; }
   uint32_t levels_read() const { return levels_read_; }
 
@@ -79,7 +81,8 @@ class PageWalk {
   uint32_t leaf_shift(TablePointers& tables) const;
   bool group_agrees(TablePointers& tables) const;
   bool build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift);
-  bool map_block(const MemoryPort& memory, Pasid pasid, uint64_t leaf_bytes, uint64_t block_bytes, bool write);
+  bool map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write);
+  tandem_aperture aperture() const;
 
   enum class State : uint8_t { Empty, Fetched, NoTable };
 

@@ -21,10 +21,11 @@ struct TlbEntry {
   Gva va;
   uint64_t bytes = 0;             // power of two, at least 4 KiB; va is aligned to it
   std::byte* host = nullptr;      // the byte at va
-  uint64_t device_address = 0;    // the byte at va: DMA address, or offset into VRAM
+  uint64_t device_address = 0;    // the byte at va: DMA address, offset into VRAM, or peer_address()
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
   bool write = false;             // stores permitted, and the PTE is marked dirty
   bool atomic = false;            // atomics permitted, and the PTE is marked dirty
+  bool counted = false;           // accesses of wavefronts are to be counted (mem/access_counters.h)
   uint64_t pte = 0;               // as the walker left it, for traces and displays
 
   bool covers(Gva address) const { return address.value - va.value < bytes; }

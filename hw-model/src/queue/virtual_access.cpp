@@ -70,7 +70,7 @@ template VirtualAccess::Status VirtualAccess::store(Gva, uint64_t);
 VirtualAccess::Status VirtualAccess::add64(Gva va, int64_t addend, int64_t& result) {
   if (const Status status = translate(va, Access::Atomic); status != Status::Done) return status;
   auto* word = reinterpret_cast<int64_t*>(entry_->at(va));
-  if (pcie_atomics_ || entry_->aperture == TANDEM_APERTURE_VRAM) {
+  if (pcie_atomics_ || entry_->aperture != TANDEM_APERTURE_SYSTEM) {
     result = __atomic_add_fetch(word, addend, __ATOMIC_ACQ_REL);
   } else {
     // Without PCIe AtomicOps the device must own the page exclusively: a plain load, modify and store (design page).

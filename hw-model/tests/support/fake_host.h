@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,14 @@ class FakeHost {
       if (host.on_stored) host.on_stored(address, bytes);
     };
     ops.vram_stored = [](void* self, uint64_t, uint64_t bytes) { static_cast<FakeHost*>(self)->bytes_stored += bytes; };
+    ops.map_peer = [](void* self, uint32_t peer, uint64_t offset, uint64_t* bytes, bool) -> void* {
+      FakeHost& host = *static_cast<FakeHost*>(self);
+      return host.peers.contains(peer) ? host.peers.at(peer)->map_own_vram(offset, *bytes) : nullptr;
+    };
+    ops.peer_stored = [](void* self, uint32_t peer, uint64_t offset, uint64_t bytes) {
+      static_cast<FakeHost*>(self)->peer_stores.push_back({peer, offset, bytes});
+    };
+    ops.poison_changed = [](void* self) { ++static_cast<FakeHost*>(self)->poison_changes; };
     ops.interrupt = [](void* self, uint32_t vector) { static_cast<FakeHost*>(self)->interrupts.push_back(vector); };
     ops.now = [](void* self) { return ++static_cast<FakeHost*>(self)->clock; };
     ops.should_yield = [](void* self) { return static_cast<FakeHost*>(self)->yield; };
@@ -70,6 +79,14 @@ class FakeHost {
     return found;
   }
 
+  struct PeerStore {
+    uint32_t peer;
+    uint64_t offset, bytes;
+    bool operator==(const PeerStore&) const = default;
+  };
+  std::map<uint32_t, FakeHost*> peers;  // by their number on the link
+  std::vector<PeerStore> peer_stores;
+  uint64_t poison_changes = 0;
   uint64_t longest_run = ~0ULL;  // map() gives no run that crosses a multiple of this
   uint64_t maps = 0;
   uint64_t bytes_stored = 0;
@@ -86,6 +103,12 @@ class FakeHost {
   };
 
   bool is_ram(uint64_t address, uint64_t bytes) const { return address <= ram_bytes() && bytes <= ram_bytes() - address; }
+  void* map_own_vram(uint64_t offset, uint64_t& bytes) {
+    const uint64_t size = vram_.size() * sizeof(Page);
+    if (offset % 4096 || offset >= size) return nullptr;
+    bytes = std::min(bytes, size - offset);
+    return vram(offset);
+  }
   void* map(uint64_t address, uint64_t& bytes) {
     ++maps;
     if (address % 4096 || bytes % 4096 || bytes == 0 || !is_ram(address, 4096)) return nullptr;  // whole pages only
