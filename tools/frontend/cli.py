@@ -138,6 +138,7 @@ def add_machine_options(parser):
     group.add_argument("--gpu", default="", metavar="KEY=VALUE,...", help="properties of the GPU; '--gpu help' lists them")
     group.add_argument("--gpus", type=gpu_count, default=1, metavar="N",
                        help="how many of them, all with these properties (default %(default)s); /dev/tandem0 is the first")
+    group.add_argument("--no-fabric", action="store_true", help="several GPUs share no link: none reaches another one's memory")
     group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
                        help="processors of the guest (default %(default)s)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",

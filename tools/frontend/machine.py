@@ -35,6 +35,7 @@ class MachineConfig:
     gpu: str = ""
     gpu_present: bool = True
     gpus: int = 1
+    fabric: bool = True
     trace: str = None
     kernel: str = "default"
     kernel_arguments: list = field(default_factory=list)
@@ -88,8 +89,10 @@ def trace_file(trace, number):
 
 
 def gpu(config, number):
-    """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there."""
+    """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there. Several share a link."""
     properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (config.gpu,) if part]
+    if config.gpus > 1 and config.fabric:
+        properties.append(f"fabric={number}")
     if config.trace:
         properties.append(f"trace={escape(trace_file(config.trace, number))}")
     port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,chassis={number + 1}"

@@ -46,7 +46,7 @@ def machine_config(args, trace=None):
     return MachineConfig(
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
         gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, gpus=args.gpus,
-        trace=os.path.abspath(trace) if trace else None,
+        fabric=not args.no_fabric, trace=os.path.abspath(trace) if trace else None,
         kernel=args.kernel, kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 

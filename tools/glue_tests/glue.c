@@ -91,6 +91,13 @@ void tandem_trace_write(TandemGpu *s)
 	qemu_mutex_unlock(&s->trace.write_lock);
 }
 
+/* The link: tandem-exec.c only asks whether there is news --------------------------------------------------------------------- */
+
+void tandem_fabric_tell_poison(TandemGpu *s)
+{
+	qatomic_set(&s->fabric.poison_untold, false);
+}
+
 /* Interrupts -------------------------------------------------------------------------------------------------------------- */
 
 void msix_notify(PCIDevice *device, unsigned vector)

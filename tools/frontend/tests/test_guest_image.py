@@ -93,10 +93,14 @@ class MachineTest(unittest.TestCase):
     def test_each_gpu_has_a_port_and_a_trace_of_its_own(self):
         devices = self.after(self.command(gpus=2, gpu="seed=1", trace="/a.b/c.trace"), "-device")
         self.assertEqual([device for device in devices if device.startswith("tandem-gpu")],
-                         ["tandem-gpu,id=gpu0,bus=gpuport0,seed=1,trace=/a.b/c.trace",
-                          "tandem-gpu,id=gpu1,bus=gpuport1,seed=1,trace=/a.b/c.gpu1.trace"])
+                         ["tandem-gpu,id=gpu0,bus=gpuport0,seed=1,fabric=0,trace=/a.b/c.trace",
+                          "tandem-gpu,id=gpu1,bus=gpuport1,seed=1,fabric=1,trace=/a.b/c.gpu1.trace"])
         self.assertEqual([device.split("chassis=")[1] for device in devices if "chassis" in device], ["1", "2"])
         self.assertNotIn("tandem-gpu", " ".join(self.command(gpus=2, gpu_present=False)))
+
+    def test_gpus_share_a_link_if_there_are_several_and_unless_asked_otherwise(self):
+        self.assertNotIn("fabric", " ".join(self.command()))
+        self.assertNotIn("fabric", " ".join(self.command(gpus=2, fabric=False)))
 
     def test_commas_in_paths_are_escaped_and_own_arguments_come_last(self):
         command = self.command(qemu_arguments=["-d", "guest_errors"])
@@ -110,7 +114,7 @@ class MachineTest(unittest.TestCase):
 class GpuOptionsTest(unittest.TestCase):
     def test_form_is_checked(self):
         self.assertEqual(gpu_options.parse("a=1,b=x,,y"), "a=1,b=x,,y")
-        for text in ("a", "a=", "=1", "a=1,", "id=x", "trace=f"):
+        for text in ("a", "a=", "=1", "a=1,", "id=x", "trace=f", "fabric=1"):
             with self.assertRaises(UsageError, msg=text):
                 gpu_options.parse(text)
 

@@ -141,6 +141,10 @@ static void test_bad_properties(void)
         { "'store-drain': 'lifo'", "store-drain" },
         { "'execution': 'sometimes'", "execution" },
         { "'slice-ticks': 0", "slice-ticks" },
+        { "'fabric': 16", "fabric" },
+        { "'poison': '1G'", "poison" },
+        { "'poison': '0:some'", "poison" },
+        { "'poison-page': 0", "no video memory" },
         { "'trace': '/nonexistent/trace'", "/nonexistent/trace" },
     };
     QTestState *qts = qtest_init("-M q35 -nodefaults -device pcie-root-port,"

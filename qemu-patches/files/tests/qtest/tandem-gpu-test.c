@@ -490,5 +490,6 @@ int main(int argc, char **argv)
     qtest_add_func("/tandem-gpu/invalidate", test_invalidate);
     add_copy_tests();
     add_life_tests();
+    add_peer_tests();
     return g_test_run();
 }

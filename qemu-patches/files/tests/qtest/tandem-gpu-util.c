@@ -64,11 +64,9 @@ void gpu_pass_time(Gpu *g)
 #define GPU_DEVFN QPCI_DEVFN(1 << 5, 0) /* bus 1, device 0 */
 
 /* What firmware does: bus numbers and windows of the root port. */
-static void gpu_init_port(Gpu *g)
+static void gpu_open_port(Gpu *g)
 {
     qpci_secondary_buses_init(g->bus);
-    g->port = qpci_device_find(g->bus, QPCI_DEVFN(4, 0));
-    g_assert_nonnull(g->port);
     g_assert_cmpint(qpci_config_readb(g->port, PCI_SECONDARY_BUS), ==, 1);
     qpci_config_writew(g->port, PCI_MEMORY_BASE, 0xe000);
     qpci_config_writew(g->port, PCI_MEMORY_LIMIT, 0xefff);
@@ -85,7 +83,9 @@ void gpu_boot(Gpu *g, const char *options)
                          "compute-units=2,address-spaces=64%s", options);
     pc_alloc_init(&g->alloc, g->qts, ALLOC_NO_FLAGS);
     g->bus = qpci_new_pc(g->qts, &g->alloc);
-    gpu_init_port(g);
+    g->port = qpci_device_find(g->bus, QPCI_DEVFN(4, 0));
+    g_assert_nonnull(g->port);
+    gpu_open_port(g);
     g->dev = qpci_device_find(g->bus, GPU_DEVFN);
     g_assert_nonnull(g->dev);
 }
@@ -148,6 +148,13 @@ void gpu_start(Gpu *g, const char *options)
                     ==, TANDEM_STATUS_ENABLED);
 }
 
+void gpu_restart(Gpu *g)
+{
+    gpu_open_port(g);
+    gpu_map(g);
+    gpu_enable(g);
+}
+
 void gpu_end(Gpu *g)
 {
     g_free(g->dev);
@@ -190,6 +197,17 @@ void gpu_assert_no_event(Gpu *g)
 {
     g_assert_cmpuint(gpu_status(g).event_put, ==, g->event_get);
     g_assert_cmpuint(gpu_read32(g, TANDEM_REG_EVENT_PUT), ==, g->event_get);
+}
+
+struct tandem_event gpu_take_event(Gpu *g)
+{
+    struct tandem_event event;
+
+    gpu_wait_until(g, gpu_status(g).event_put != g->event_get);
+    qtest_memread(g->qts, g->event + g->event_get++ % RING_ENTRIES *
+                  sizeof(event), &event, sizeof(event));
+    gpu_write32(g, TANDEM_REG_EVENT_GET, g->event_get);
+    return event;
 }
 
 /* The last command failed: its event precedes its completion. */

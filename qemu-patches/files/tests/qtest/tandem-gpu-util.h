@@ -67,6 +67,8 @@ void gpu_boot(Gpu *g, const char *options);
 void gpu_map(Gpu *g);
 void gpu_enable(Gpu *g);
 void gpu_start(Gpu *g, const char *options);
+/* After a reset of the machine, as firmware and a driver do. */
+void gpu_restart(Gpu *g);
 void gpu_end(Gpu *g);
 void gpu_put_command(Gpu *g, struct tandem_command *command);
 void gpu_wait_command(Gpu *g);
@@ -74,6 +76,7 @@ void gpu_run_command(Gpu *g, struct tandem_command *command);
 void gpu_run_nop(Gpu *g);
 void gpu_assert_no_event(Gpu *g);
 void gpu_assert_command_error(Gpu *g, enum tandem_command_error code);
+struct tandem_event gpu_take_event(Gpu *g);
 struct tandem_command gpu_bind_command(Gpu *g, uint32_t pasid);
 struct tandem_command gpu_copy_command(uint64_t source, bool from_vram,
                                        uint64_t destination,
@@ -86,5 +89,6 @@ void gpu_assert_recovers(Gpu *g);
 /* Tests in the other files. */
 void add_copy_tests(void);
 void add_life_tests(void);
+void add_peer_tests(void);
 
 #endif

@@ -257,8 +257,7 @@ static bool tandem_dma_is_known_dirty(MemoryRegion *mr, uint64_t offset,
                     code->blocks[page / DIRTY_MEMORY_BLOCK_SIZE]);
 }
 
-static void tandem_dma_written(MemoryRegion *mr, uint64_t offset,
-                               uint64_t bytes)
+void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes)
 {
     smp_mb(); /* store, then dirty bits: see above */
     if (!tandem_dma_is_known_dirty(mr, offset, bytes)) {

@@ -67,6 +67,9 @@ void tandem_leave(TandemGpu *s)
     if (deterministic && qatomic_read(&s->exec.pending_vectors)) {
         tandem_deliver_interrupts(s);
     }
+    if (deterministic && qatomic_read(&s->fabric.poison_untold)) {
+        tandem_fabric_tell_poison(s);
+    }
 }
 
 static bool tandem_visitors_wait(TandemGpu *s)

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/cutils.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
 #include "qemu/units.h"
@@ -44,6 +45,9 @@ static const struct tandem_host_ops tandem_ops = {
     .map = tandem_dma_map,
     .stored = tandem_dma_stored,
     .vram_stored = tandem_dma_vram_stored,
+    .map_peer = tandem_fabric_map,
+    .peer_stored = tandem_fabric_stored,
+    .poison_changed = tandem_fabric_poison_changed,
     .interrupt = tandem_exec_interrupt,
     .now = tandem_exec_now,
     .should_yield = tandem_exec_should_yield,
@@ -126,7 +130,35 @@ static const MemoryRegionOps tandem_doorbell_ops = {
     .impl = TANDEM_ANY_ACCESS,
 };
 
+/* Poison ----------------------------------------------------------------- */
+
+bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp)
+{
+    bool known = false;
+
+    tandem_enter(s);
+    if (s->model) {
+        known = tandem_model_poison(s->model, offset);
+        tandem_kick(s);
+    }
+    tandem_leave(s);
+    if (!known) {
+        error_setg(errp, "%s has no video memory at offset 0x%" PRIx64,
+                   tandem_gpu_name(s), offset);
+    }
+    return known;
+}
+
 /* Reset ------------------------------------------------------------------ */
+
+/* What is broken from the start is so after each power-on.  Device lock. */
+static void tandem_gpu_poison_at_start(TandemGpu *s)
+{
+    for (unsigned i = 0; i < s->poison_at_start->len; i++) {
+        tandem_model_poison(s->model,
+                            g_array_index(s->poison_at_start, uint64_t, i));
+    }
+}
 
 /*
  * Machine reset, bus reset, secondary bus reset of the port above and function
@@ -139,6 +171,7 @@ static void tandem_gpu_reset_hold(Object *obj, ResetType type)
     tandem_enter(s);
     if (s->model) {
         tandem_model_reset(s->model, TANDEM_RESET_POWER);
+        tandem_gpu_poison_at_start(s);
         tandem_exec_drop_interrupts(s);
         tandem_kick(s);
     }
@@ -168,6 +201,26 @@ static bool tandem_gpu_parse_store_drain(TandemGpu *s, Error **errp)
     return true;
 }
 
+static bool tandem_gpu_parse_poison(TandemGpu *s, Error **errp)
+{
+    g_auto(GStrv) words = g_strsplit(s->poison ? : "", ":", -1);
+
+    g_array_set_size(s->poison_at_start, 0);
+    for (char **word = words; *word; word++) {
+        uint64_t offset;
+
+        if (qemu_strtosz(*word, NULL, &offset) < 0 ||
+            offset >= s->config.vram_bytes) {
+            error_setg(errp, "poison=%s: '%s' is no offset into the %" PRIu64
+                       " bytes of video memory", s->poison, *word,
+                       s->config.vram_bytes);
+            return false;
+        }
+        g_array_append_val(s->poison_at_start, offset);
+    }
+    return true;
+}
+
 static bool tandem_gpu_check(TandemGpu *s, Error **errp)
 {
     if (tandem_model_interface() != TANDEM_MODEL_INTERFACE) {
@@ -186,6 +239,8 @@ static bool tandem_gpu_check(TandemGpu *s, Error **errp)
         return false;
     }
     return tandem_gpu_parse_store_drain(s, errp) &&
+           tandem_gpu_parse_poison(s, errp) &&
+           tandem_fabric_check(s, errp) &&
            tandem_exec_configure(s, errp);
 }
 
@@ -342,6 +397,7 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
     tandem_exec_start(s);
     s->exit_notifier.notify = tandem_gpu_at_exit;
     qemu_add_exit_notifier(&s->exit_notifier);
+    tandem_fabric_join(s);
     return;
 
 no_trace:
@@ -361,6 +417,7 @@ static void tandem_gpu_exit(PCIDevice *pdev)
 
     qemu_remove_exit_notifier(&s->exit_notifier);
     tandem_gpu_quiesce(s);
+    tandem_fabric_leave(s);
     tandem_dma_stop(s);
     tandem_gpu_drop_model(s);
     tandem_exec_release(s);
@@ -397,6 +454,8 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("invalidate-latency", config.invalidate_latency, uint32,
                 uint32_t),
     TANDEM_PROP("vram", config.vram_bytes, size, uint64_t),
+    TANDEM_PROP("fabric", config.fabric, uint32, uint32_t),
+    TANDEM_PROP("poison", poison, string, char *),
     TANDEM_PROP("seed", config.seed, uint64, uint64_t),
     TANDEM_PROP("pcie-atomics", config.pcie_atomics, bool, bool),
     TANDEM_PROP("vram-bar", config.vram_bar, bool, bool),
@@ -493,6 +552,12 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     object_class_property_set_description(klass, "store-drain",
         "order in which queued stores become visible: fifo or random "
         "(default: fifo)");
+    object_class_property_set_description(klass, "fabric",
+        "number on the link between GPUs, 0 to 15, each GPU its own "
+        "(default: not on the link)");
+    object_class_property_set_description(klass, "poison",
+        "offsets of poisoned pages of video memory, joined by ':' "
+        "(default: none)");
     object_class_property_set_description(klass, "trace",
         "file for the trace of every fill, fault and invalidation "
         "(default: none)");
@@ -513,6 +578,7 @@ static void tandem_gpu_instance_init(Object *obj)
     s->execution = g_strdup("auto");
     s->slice_ticks = TANDEM_SLICE_TICKS_DEFAULT;
     s->quantum_ns = TANDEM_QUANTUM_NS_DEFAULT;
+    s->poison_at_start = g_array_new(false, false, sizeof(uint64_t));
     s->trace.fd = -1;
     s->trace.file_on = true;
     qemu_mutex_init(&s->trace.write_lock);
@@ -525,6 +591,7 @@ static void tandem_gpu_instance_finalize(Object *obj)
     TandemGpu *s = TANDEM_GPU(obj);
 
     tandem_exec_finalize(s);
+    g_array_unref(s->poison_at_start);
     qemu_mutex_destroy(&s->trace.write_lock);
 }
 

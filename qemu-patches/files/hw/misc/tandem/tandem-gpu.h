@@ -7,6 +7,7 @@
  *   tandem-gpu.c      QOM, properties, PCI Express, BARs, reset
  *   tandem-exec.c     device lock, device thread or timer, interrupts
  *   tandem-dma.c      the memory that the GPU reaches
+ *   tandem-fabric.c   the link between GPUs: peers and their memory
  *   tandem-trace.c    trace file and trace events
  *   tandem-monitor.c  "info tandem", counters
  *
@@ -20,6 +21,7 @@
 
 #include "hw/pci/pci_device.h"
 #include "qemu/notify.h"
+#include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qom/object.h"
@@ -100,6 +102,22 @@ typedef struct TandemTrace {
     int error;                /* errno of the first failure; write_lock */
 } TandemTrace;
 
+/* Another GPU's video memory.  The region is its owner's. */
+typedef struct TandemPeer {
+    MemoryRegion *vram;       /* NULL: there is no such peer, or it has none */
+    uint8_t *host;
+    uint64_t bytes;
+} TandemPeer;
+
+/* The link between GPUs.  Owned by tandem-fabric.c. */
+typedef struct TandemFabric {
+    QLIST_ENTRY(TandemGpu) next;           /* BQL */
+    bool joined;                           /* BQL */
+    TandemPeer peers[TANDEM_FABRIC_LIMIT]; /* by number; device lock */
+    bool poison_untold;                    /* atomic: peers must be told */
+    QEMUBH *poison_bh;
+} TandemFabric;
+
 struct TandemGpu {
     PCIDevice parent_obj;
 
@@ -108,6 +126,7 @@ struct TandemGpu {
     char *store_drain;
     char *execution;
     char *trace_path;
+    char *poison;
     uint32_t slice_ticks;
     uint32_t quantum_ns;
 
@@ -117,9 +136,12 @@ struct TandemGpu {
     MemoryRegion vram_bar;
     MemoryRegion vram;
 
+    GArray *poison_at_start;    /* offsets, from the property; after check */
+
     struct tandem_model *model; /* device lock; NULL: not realized */
     TandemExec exec;
     TandemDma dma;
+    TandemFabric fabric;
     TandemTrace trace;
 
     Notifier exit_notifier;
@@ -128,6 +150,8 @@ struct TandemGpu {
 
 /* The name the user gave the device, for messages. */
 const char *tandem_gpu_name(TandemGpu *s);
+/* The page of video memory is poisoned from now on. */
+bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp);
 
 /*
  * tandem-exec.c.  tandem_enter() and tandem_leave() bracket each use of the
@@ -161,6 +185,21 @@ void *tandem_dma_map(void *opaque, uint64_t address, uint64_t *bytes,
                      bool write);
 void tandem_dma_stored(void *opaque, uint64_t address, uint64_t bytes);
 void tandem_dma_vram_stored(void *opaque, uint64_t offset, uint64_t bytes);
+/* After each store to a region: dirty logs, translated code. */
+void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes);
+
+/* tandem-fabric.c.  BQL held, device lock not held. */
+bool tandem_fabric_check(TandemGpu *s, Error **errp);
+void tandem_fabric_join(TandemGpu *s);
+void tandem_fabric_leave(TandemGpu *s);
+/* If there is something new about poisoned pages. */
+void tandem_fabric_tell_poison(TandemGpu *s);
+/* Host operations of the model: called under the device lock. */
+void *tandem_fabric_map(void *opaque, uint32_t peer, uint64_t offset,
+                        uint64_t *bytes, bool write);
+void tandem_fabric_stored(void *opaque, uint32_t peer, uint64_t offset,
+                          uint64_t bytes);
+void tandem_fabric_poison_changed(void *opaque);
 
 /*
  * tandem-trace.c.  open: errors go to errp; close: the END record, the error

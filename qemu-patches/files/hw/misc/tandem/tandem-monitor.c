@@ -1,6 +1,7 @@
 /*
  * Tandem GPU: what the hardware holds, for people: "info tandem" and its QMP
- * twin, the counters as a QOM property, the switch of the trace file.
+ * twin, the counters as a QOM property, the switch of the trace file, and
+ * pages that go bad at run time.
  *
  * All of it works while the GPU runs: each look is a short visit under the
  * device lock (see tandem_enter()).
@@ -160,8 +161,24 @@ static void tandem_set_recording(Object *obj, bool on, Error **errp)
     tandem_leave(s);
 }
 
+/* At run time; the property poison is for the start. */
+static void tandem_set_poison_page(Object *obj, Visitor *v, const char *name,
+                                   void *opaque, Error **errp)
+{
+    uint64_t offset;
+
+    if (visit_type_size(v, name, &offset, errp)) {
+        tandem_gpu_poison(TANDEM_GPU(obj), offset, errp);
+    }
+}
+
 void tandem_monitor_class_init(ObjectClass *klass)
 {
+    object_class_property_add(klass, "poison-page", "size", NULL,
+                              tandem_set_poison_page, NULL, NULL);
+    object_class_property_set_description(klass, "poison-page",
+        "the page of video memory at this offset is poisoned from now on "
+        "(write only, at run time)");
     object_class_property_add(klass, "counters", "dict", tandem_get_counters,
                               NULL, NULL, NULL);
     object_class_property_set_description(klass, "counters",
