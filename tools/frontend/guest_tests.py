@@ -2,9 +2,10 @@
 """The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
 
 share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "test-hooks=on", "gpus": 2,
-"fabric": false, "cpus": 4, "memory": "4G", "numa": 2, "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}.
-Programs with equal needs share a boot. A GPU property that the user gives wins over the file's. "numa": so many nodes share the
-memory and the processors; the user's --cpus is rounded up to a multiple of it.
+"fabric": false, "cpus": 4, "memory": "4G", "numa": 2, "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"},
+"timeout": 300, "description": "..."}}. Programs with equal needs share a boot. A GPU property that the user gives wins over the
+file's. "fabric" false: several GPUs share no link. "numa": so many nodes share the memory and the processors; the user's --cpus
+is rounded up to a multiple of it.
 
 "mm_*_test@migrate" makes these programs run once more, as a group of that name, with what the entry adds to their own
 configuration: {"gpu": "vram=64M", "environment": {"TANDEM_MIGRATE": "1"}}.
