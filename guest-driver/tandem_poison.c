@@ -5,9 +5,13 @@
  * The page is retired at once: no page table of a GPU gets an entry of it, no copy reads it, and
  * it is not given out again. Private pages need no more: a CPU that touches one faults into
  * migrate_to_ram, which answers VM_FAULT_HWPOISON, a SIGBUS with BUS_MCEERR_AR. A coherent page the
- * CPU can reach without asking anybody, so the processes that map it are looked for and told.
+ * CPU can reach without asking anybody: Linux is given a page of memory in its place and told that
+ * it is poisoned. From there on it is as with any memory: entries that say so in every process that
+ * maps it, a SIGBUS for who touches them, early for those who asked for that.
  */
+#include <linux/delay.h>
 #include <linux/hmm.h>
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
@@ -16,12 +20,14 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "tandem_look.h"
 #include "tandem_poison.h"
 
 /* Places of one mm where the page may be mapped. More than these: some mapping is missed. */
 #define TANDEM_POISON_PLACES 16
+#define TANDEM_POISON_TRIES  10
 
 /* A report of the device. Interrupt or process context, inside the event ring's lock. */
 void tandem_poison_report(struct tandem_device *tdev, u64 offset)
@@ -156,13 +162,64 @@ static void tandem_poison_announce(struct tandem_vram *vram, u64 index,
 	folio_put(folio);
 }
 
+/* ---- a page of memory in a coherent one's place ---- */
+
+/* The CPU's own load: if that meets the poison, too, nothing is left to be put there. */
+static struct page *tandem_poison_rescue(struct page *page)
+{
+	struct page *rescue = alloc_page(GFP_HIGHUSER_MOVABLE);
+
+	if (!rescue)
+		return NULL;
+	if (copy_mc_to_kernel(page_address(rescue), page_address(page), PAGE_SIZE)) {
+		__free_page(rescue);
+		return NULL;
+	}
+	lock_page(rescue);
+	return rescue;
+}
+
+/* Until Linux has been told, whoever is quick reads what was there. False: it could not be moved. */
+static bool tandem_poison_replace(struct tandem_vram *vram, u64 index)
+{
+	unsigned long src = vram->first_pfn + index, dst = 0;
+	struct page *rescue = NULL;
+	bool moved;
+
+	migrate_device_pfns(&src, 1);
+	if (src & MIGRATE_PFN_MIGRATE)
+		rescue = tandem_poison_rescue(migrate_pfn_to_page(src));
+	if (rescue)
+		dst = migrate_pfn(page_to_pfn(rescue));
+	migrate_device_pages(&src, &dst, 1);
+	moved = rescue && src & MIGRATE_PFN_MIGRATE;
+	migrate_device_finalize(&src, &dst, 1);
+	if (moved)
+		memory_failure_queue(page_to_pfn(rescue), 0);
+	return moved;
+}
+
+/* Somebody may hold it for a moment; if it stays so (pinned), the processes are told by signal. */
+static void tandem_poison_coherent(struct tandem_vram *vram, u64 index)
+{
+	int tries;
+
+	for (tries = 0; tries < TANDEM_POISON_TRIES; tries++) {
+		if (!page_count(pfn_to_page(vram->first_pfn + index)) ||
+		    tandem_poison_replace(vram, index))
+			return;
+		msleep(20);
+	}
+	tandem_poison_announce(vram, index, TANDEM_POISON_TELL);
+}
+
 /* ---- dev_pagemap's memory_failure: by our own report, or by somebody else's ---- */
 
 static void tandem_poison_page(struct tandem_vram *vram, u64 index)
 {
 	tandem_vram_retire(vram, index);
 	if (vram->kind == TANDEM_VRAM_COHERENT)
-		tandem_poison_announce(vram, index, TANDEM_POISON_TELL);
+		tandem_poison_coherent(vram, index);
 }
 
 int tandem_poison_failure(struct dev_pagemap *pagemap, unsigned long pfn, unsigned long pages,
