@@ -238,34 +238,35 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	 * state.
 	 */
 	tandem_write32(tdev, TANDEM_REG_CONTROL, TANDEM_CONTROL_RESET);
-	ret = tandem_irq_init(tdev);
+	/* Before it runs: the first thing that it says may be which pages are poisoned. */
+	ret = tandem_pagemap_init(tdev);
 	if (ret)
 		goto err_rings;
+	ret = tandem_irq_init(tdev);
+	if (ret)
+		goto err_pagemap;
 	ret = tandem_device_start(tdev);
 	if (ret)
 		goto err_irq;
 	pci_set_drvdata(pdev, tdev);
-	ret = tandem_pagemap_init(tdev);
-	if (ret)
-		goto err_start;
 	tandem_debugfs_init(tdev);
 	ret = tandem_probe_misc(tdev);
 	if (ret)
-		goto err_debugfs;
+		goto err_start;
 	dev_info(tdev->dev,
 		 "%s: %u compute units, %u address spaces, %u queues, %llu MiB of VRAM\n",
 		 tdev->name, tdev->config.compute_units, tdev->config.address_spaces,
 		 tdev->config.max_queues, tdev->config.vram_bytes >> 20);
 	return 0;
 
-err_debugfs:
-	tandem_debugfs_fini(tdev);
-	tandem_pagemap_fini(tdev);
 err_start:
+	tandem_debugfs_fini(tdev);
 	tandem_hw_gone(tdev);
 err_irq:
 	tandem_irq_fini(tdev);
 	cancel_work_sync(&tdev->recovery);
+err_pagemap:
+	tandem_pagemap_fini(tdev);
 err_rings:
 	tandem_rings_free(tdev);
 err_put:
