@@ -148,14 +148,25 @@ static bool tandem_service_needs_vram(struct tandem_as *as, const struct tandem_
 	       !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS);
 }
 
+/* What of the block is wished to be where this page is. */
+static void tandem_service_clip(struct tandem_as *as, u64 va, u64 *start, u64 *end)
+{
+	struct tandem_ioc_range wish = { .start = va };
+
+	tandem_policy_get(&as->policy, &wish);
+	*start = max(*start, wish.start);
+	*end = min(*end, wish.start + wish.length);
+}
+
 /*
- * Moves the 2 MiB around the pages first, as far as the VMA goes, if that is where they should be.
+ * Moves the 2 MiB around the pages first, as far as VMA and wish go, if that is where they should be.
  * If it cannot be done they are used where they lie. Returns how much to map around them.
  */
 static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
 				  unsigned int count)
 {
-	u64 block = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	u64 start = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	u64 end = start + (1ULL << TANDEM_LEAF_2M);
 	struct tandem_moved moved = { 0 };
 
 	if (!tandem_policy_wants_vram(as, run->va, run->access) &&
@@ -164,8 +175,10 @@ static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_faul
 	/* Setup would take the translations of the whole block away, and for nothing. */
 	if (tandem_mirror_is_in_vram(as, run->va, count))
 		return 1ULL << TANDEM_LEAF_2M;
-	tandem_migrate_to_vram(as, block, block + (1ULL << TANDEM_LEAF_2M), run->va,
-			       run->va + (u64)count * PAGE_SIZE, TANDEM_MIGRATE_GPU_FAULT, &moved);
+	tandem_service_clip(as, run->va, &start, &end);
+	tandem_migrate_to_vram(as, start, end, run->va,
+			       min(end, run->va + (u64)count * PAGE_SIZE),
+			       TANDEM_MIGRATE_GPU_FAULT, &moved);
 	return moved.moved ? 1ULL << TANDEM_LEAF_2M : tandem_fault_around;
 }
 
