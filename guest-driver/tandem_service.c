@@ -177,7 +177,7 @@ static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_faul
 		return 1ULL << TANDEM_LEAF_2M;
 	tandem_service_clip(as, run->va, &start, &end);
 	tandem_migrate_to_vram(as, start, end, run->va,
-			       min(end, run->va + (u64)count * PAGE_SIZE),
+			       run->va + (u64)count * PAGE_SIZE,
 			       TANDEM_MIGRATE_GPU_FAULT, &moved);
 	return moved.moved ? 1ULL << TANDEM_LEAF_2M : tandem_fault_around;
 }
@@ -232,6 +232,17 @@ static bool tandem_service_is_futile(struct tandem_as *as)
 	return tandem_service_is_over(as) || atomic_read(&as->mm->mm_users) == 1;
 }
 
+/* How many of these pages in a row are wished to be in the same place. */
+static unsigned int tandem_service_same_wish(struct tandem_as *as, const struct tandem_fault *run,
+					     unsigned int count)
+{
+	u64 start = run->va, end = run->va + (u64)count * PAGE_SIZE;
+
+	if (count > 1)
+		tandem_service_clip(as, run->va, &start, &end);
+	return (end - run->va) >> PAGE_SHIFT;
+}
+
 /*
  * Serves what begins the batch and says how many faults that was. Pages in a row are had with one
  * call; if they cannot be had together, each is tried by itself, and each fails by itself.
@@ -245,6 +256,7 @@ static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem
 	if (!tandem_service_wants_page(as, run))
 		return 1;
 	count = tandem_service_run_length(run, count);
+	count = tandem_service_same_wish(as, run, count);
 	atomic64_add(count - 1, &as->stats.faults);
 	if (count > 1 && !tandem_service_map(as, run, count))
 		return count;

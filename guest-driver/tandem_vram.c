@@ -106,7 +106,8 @@ static void tandem_block_settle(struct tandem_vram *vram, struct tandem_block *b
 	block->state = TANDEM_BLOCK_FREE;
 	block->loose = 0;
 	vram->free_pages += TANDEM_BLOCK_PAGES;
-	list_add(&block->node, &vram->free);
+	/* Behind the others: if a copy to it failed, the next one goes elsewhere. */
+	list_add_tail(&block->node, &vram->free);
 }
 
 /* Eviction is done with it, whatever came of that. True: it is empty. */
