@@ -141,6 +141,7 @@ struct tandem_service_result {
 /* How much around the pages asked for is looked at, and how it is mapped. */
 struct tandem_mirror_wish {
 	u64 around;      /* bytes, power of two from 4 KiB to 2 MiB */
+	u64 from, to;    /* but nothing outside of this; to 0: no limit */
 	bool write;      /* the pages asked for must be writable */
 	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
 };

@@ -262,8 +262,8 @@ static int tandem_window_choose(struct tandem_as *as, struct tandem_window *wind
 		return -EACCES;
 	if (window->va_end > vma->vm_end)
 		return -EFAULT;
-	window->start = max_t(u64, start, vma->vm_start);
-	window->end = min_t(u64, end, vma->vm_end);
+	window->start = max3(start, (u64)vma->vm_start, window->wish.from);
+	window->end = min3(end, (u64)vma->vm_end, window->wish.to ?: U64_MAX);
 	return 0;
 }
 
@@ -403,9 +403,15 @@ static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wi
  */
 static bool tandem_window_is_huge(const struct tandem_window *window)
 {
-	return hmm_pfn_to_map_order(tandem_window_pfn(window)) >=
-		       TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT &&
-	       !window->in_pages;
+	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
+	const struct tandem_mirror_wish *wish = &window->wish;
+
+	if (hmm_pfn_to_map_order(tandem_window_pfn(window)) < TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
+		return false;
+	/* A leaf for all of it may not take in what has another wish. */
+	if (wish->to && (wish->from > block || wish->to < block + (1ULL << TANDEM_LEAF_2M)))
+		return false;
+	return !window->in_pages;
 }
 
 /* Is the page part of a block of VRAM of which something is lost? */

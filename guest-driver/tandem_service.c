@@ -159,27 +159,29 @@ static void tandem_service_clip(struct tandem_as *as, u64 va, u64 *start, u64 *e
 }
 
 /*
- * Moves the 2 MiB around the pages first, as far as VMA and wish go, if that is where they should be.
- * If it cannot be done they are used where they lie. Returns how much to map around them.
+ * Moves the pages and what is wished to be with them in the 2 MiB around, as far as the VMA goes, if
+ * VRAM is where they should be. If it cannot be done they are used where they lie. Says how much to
+ * map around them: nothing that has another wish, or that would never be asked for.
  */
-static u64 tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
-				  unsigned int count)
+static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
+				   unsigned int count, struct tandem_mirror_wish *wish)
 {
-	u64 start = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
-	u64 end = start + (1ULL << TANDEM_LEAF_2M);
 	struct tandem_moved moved = { 0 };
 
+	wish->around = tandem_fault_around;
+	wish->from = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	wish->to = wish->from + (1ULL << TANDEM_LEAF_2M);
+	tandem_service_clip(as, run->va, &wish->from, &wish->to);
 	if (!tandem_policy_wants_vram(as, run->va, run->access) &&
 	    !tandem_service_needs_vram(as, run))
-		return tandem_fault_around;
+		return;
 	/* Setup would take the translations of the whole block away, and for nothing. */
-	if (tandem_mirror_is_in_vram(as, run->va, count))
-		return 1ULL << TANDEM_LEAF_2M;
-	tandem_service_clip(as, run->va, &start, &end);
-	tandem_migrate_to_vram(as, start, end, run->va,
-			       run->va + (u64)count * PAGE_SIZE,
-			       TANDEM_MIGRATE_GPU_FAULT, &moved);
-	return moved.moved ? 1ULL << TANDEM_LEAF_2M : tandem_fault_around;
+	if (!tandem_mirror_is_in_vram(as, run->va, count))
+		tandem_migrate_to_vram(as, wish->from, wish->to, run->va,
+				       run->va + (u64)count * PAGE_SIZE,
+				       TANDEM_MIGRATE_GPU_FAULT, &moved);
+	if (moved.moved)
+		wish->around = 1ULL << TANDEM_LEAF_2M;
 }
 
 /* Mapped, for writing even, and yet not for atomics: the page cannot be brought to VRAM. */
@@ -196,12 +198,13 @@ static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *r
 	struct tandem_service_result result = { .start = run->va, .end = run->va };
 	bool write = tandem_fault_is_write(run);
 	struct tandem_mirror_wish wish = {
-		.around = tandem_service_migrate(as, run, count),
 		.write = write,
 		.read_only = !write && tandem_policy_is_read_mostly(as, run->va),
 	};
-	int error = tandem_mirror_fault(as, run->va, count, wish, &result);
+	int error;
 
+	tandem_service_migrate(as, run, count, &wish);
+	error = tandem_mirror_fault(as, run->va, count, wish, &result);
 	if (!error && tandem_service_is_denied(as, run))
 		error = -EPERM;
 	trace_tandem_service(as->pasid, result.start, result.end, result.pages, error);

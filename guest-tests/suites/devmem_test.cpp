@@ -251,7 +251,7 @@ TEST_F(Devmem, accessed_by_is_mapped_before_the_gpu_asks)
 	fill(region.words(), pages, 9);
 	ASSERT_OK(device().advise(region.get(), bytes, TANDEM_RANGE_ACCESSED_BY));
 	for (auto page : device().pages(region.get(), bytes).take())
-		EXPECT_EQ(page & (TANDEM_PAGE_PLACE | TANDEM_PAGE_MAPPED), TANDEM_PAGE_SYSTEM | TANDEM_PAGE_MAPPED);
+		EXPECT_EQ(page & (TANDEM_PAGE_PLACE | TANDEM_PAGE_MAPPED_WRITE), TANDEM_PAGE_SYSTEM | TANDEM_PAGE_MAPPED_WRITE);
 }
 
 TEST_F(Devmem, wishes_are_kept_by_range)
