@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Speed of the wavefront engine on the hash kernel (kernels/hash.c), with native scalar code on the same work in the same
-// run. items_per_second counts elements; stores: the depth of the store queue; level 0: the best of this host; lane_instructions is per second.
+// run. items_per_second counts elements, lane_instructions is per second. stores: the depth of the store queue; level 0: the
+// best of this host.
 #include <benchmark/benchmark.h>
 
 #include <fstream>
