@@ -173,6 +173,15 @@ TEST_F(Counted, EachPageOfALargeLeafIsSeen) {
   EXPECT_EQ(regions.size(), 32u);
 }
 
+TEST_F(Counted, ARowOverTheEndOfARegionCountsInBoth) {
+  process.table.map(kData, driver.pages.take(2 << 20, 2 << 20), kReadWrite, 1);
+  driver.write32(TANDEM_REG_ACCESS_THRESHOLD, 1);
+  run_kernel(kernels::store_ids(), kData + kRegion - 8);
+  ASSERT_EQ(driver.events_waiting(), 2u);
+  std::set<uint64_t> regions{driver.take_event().value, driver.take_event().value};
+  EXPECT_EQ(regions, (std::set<uint64_t>{kData, kData + kRegion}));
+}
+
 TEST_F(Counted, AFullEventRingOnlyDelays) {
   using namespace kernels;
   process.table.map(kData, driver.pages.take(2 << 20, 2 << 20), kReadWrite, 1);

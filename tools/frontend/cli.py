@@ -41,6 +41,7 @@ examples:
   ./tandem run vecadd
   ./tandem run --gpu l1-sets=4,l1-ways=2 --trace vecadd.trace vecadd     then: ./tandem trace summary vecadd.trace
   ./tandem run --cpus 4 --memory 4G --timeout 60 histogram
+  ./tandem run --gpus 2 --env TANDEM_DEVICE=/dev/tandem1 vecadd          on the second of two GPUs that share a link
   ./tandem run /bin/uname -a
   echo hello | ./tandem run /usr/bin/wc -c
   ./tandem run --keep-console console.txt --kernel-arg loglevel=7 ./my-program

@@ -20,7 +20,13 @@ struct tandem_model {
 	uint64_t slices;
 	bool never_idle;
 	bool poll;
+	uint32_t peers;                         /* on the link, by number */
+	uint64_t *peer_memory[TANDEM_FABRIC_LIMIT];
+	uint64_t poison;                        /* pages */
+	uint64_t peers_poison;                  /* pages of all peers together */
 };
+
+static void store_to_peers(struct tandem_model *model);
 
 struct glue {
 	TandemGpu gpu; /* first: see msix_notify() */
@@ -37,6 +43,7 @@ static bool do_one_piece(struct tandem_model *model)
 			continue;
 		model->waiting[vector]--;
 		model->done++;
+		store_to_peers(model);
 		model->host->trace.filled += RECORD_BYTES;
 		tandem_exec_interrupt(model->host, vector);
 		return true;
@@ -91,11 +98,50 @@ void tandem_trace_write(TandemGpu *s)
 	qemu_mutex_unlock(&s->trace.write_lock);
 }
 
-/* The link: tandem-exec.c only asks whether there is news --------------------------------------------------------------------- */
+/* The link: each piece of work stores to every peer, through pointers that are kept as the real model keeps them ------------- */
 
-void tandem_fabric_tell_poison(TandemGpu *s)
+static void store_to_peers(struct tandem_model *model)
 {
-	qatomic_set(&s->fabric.poison_untold, false);
+	uint64_t bytes = sizeof(uint64_t);
+
+	for (uint32_t peer = 0; peer < TANDEM_FABRIC_LIMIT; peer++) {
+		if (!(model->peers & 1u << peer))
+			continue;
+		if (!model->peer_memory[peer])
+			model->peer_memory[peer] = tandem_fabric_map(model->host, peer, 0, &bytes, true);
+		__atomic_fetch_add(model->peer_memory[peer], 1, __ATOMIC_RELAXED);
+		tandem_fabric_stored(model->host, peer, 0, sizeof(uint64_t));
+	}
+}
+
+void tandem_model_set_peers(struct tandem_model *model, const struct tandem_model_peer *peers, size_t count)
+{
+	memset(model->peer_memory, 0, sizeof(model->peer_memory));
+	model->peers = 0;
+	model->peers_poison = 0;
+	for (size_t i = 0; i < count; i++) {
+		model->peers |= 1u << peers[i].number;
+		model->peers_poison += peers[i].poisoned_pages;
+	}
+}
+
+/* Their offsets do not matter. */
+size_t tandem_model_poisoned_pages(const struct tandem_model *model, uint64_t *offsets, size_t room)
+{
+	for (size_t n = 0; n < room && n < model->poison; n++)
+		offsets[n] = n * TANDEM_PAGE_BYTES;
+	return model->poison;
+}
+
+void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes)
+{
+	assert(mr->ram && offset == 0 && bytes == sizeof(uint64_t));
+}
+
+const char *tandem_gpu_name(TandemGpu *s)
+{
+	(void)s;
+	return "glue";
 }
 
 /* Interrupts -------------------------------------------------------------------------------------------------------------- */
@@ -110,13 +156,24 @@ void msix_notify(PCIDevice *device, unsigned vector)
 
 /* Life: the order of tandem_gpu_realize() and tandem_gpu_exit() ------------------------------------------------------------ */
 
+static unsigned plugged; /* the test's thread: the main loop is there for the first and until the last */
+
 struct glue *glue_new(enum glue_mode mode)
+{
+	return glue_new_linked(mode, TANDEM_FABRIC_NONE);
+}
+
+struct glue *glue_new_linked(enum glue_mode mode, uint32_t number)
 {
 	struct glue *glue = g_new0(struct glue, 1);
 	TandemGpu *s = &glue->gpu;
 
-	shim_start();
+	if (!plugged++)
+		shim_start();
 	bql_lock();
+	s->config.fabric = number;
+	s->config.vram_bytes = sizeof(uint64_t);
+	s->vram.ram = g_new0(uint64_t, 1);
 	tandem_exec_init(s);
 	qemu_mutex_init(&s->trace.write_lock);
 	s->execution = mode == GLUE_PARALLEL ? "parallel" : "deterministic";
@@ -129,6 +186,9 @@ struct glue *glue_new(enum glue_mode mode)
 	s->model->host = s;
 	tandem_leave(s);
 	tandem_exec_start(s);
+	if (!tandem_fabric_check(s, NULL))
+		abort();
+	tandem_fabric_join(s);
 	bql_unlock();
 	return glue;
 }
@@ -149,15 +209,19 @@ void glue_unplug(struct glue *glue)
 
 	bql_lock();
 	tandem_exec_stop(s);
+	tandem_fabric_leave(s);
 	drop_model(s);
 	tandem_exec_release(s);
+	tandem_fabric_release(s);
+	g_clear_pointer(&s->vram.ram, g_free);
 	bql_unlock();
 }
 
 void glue_free(struct glue *glue)
 {
 	glue_unplug(glue);
-	shim_stop();
+	if (!--plugged)
+		shim_stop();
 	tandem_exec_finalize(&glue->gpu);
 	qemu_mutex_destroy(&glue->gpu.trace.write_lock);
 	g_free(glue);
@@ -217,6 +281,35 @@ static uint64_t field_writes(const struct tandem_model *model)
 static uint64_t field_done(const struct tandem_model *model)
 {
 	return model->done;
+}
+
+static uint64_t field_peers_poison(const struct tandem_model *model)
+{
+	return model->peers_poison;
+}
+
+uint64_t glue_peers_poison(struct glue *glue)
+{
+	return look(glue, false, field_peers_poison);
+}
+
+void glue_poison(struct glue *glue, bool big_lock)
+{
+	TandemGpu *s = &glue->gpu;
+	bool locked = lock_big(glue, big_lock);
+
+	tandem_enter(s);
+	if (s->model) {
+		s->model->poison++;
+		tandem_fabric_poison_changed(s);
+	}
+	tandem_leave(s);
+	unlock_big(locked);
+}
+
+uint64_t glue_stored_by_peers(struct glue *glue)
+{
+	return __atomic_load_n((uint64_t *)glue->gpu.vram.ram, __ATOMIC_RELAXED);
 }
 
 uint64_t glue_read(struct glue *glue, bool big_lock)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The QEMU device without QEMU: tandem-exec.c as it is, over the shim, with a model that only counts. All that the locks are
+ * The QEMU device without QEMU: tandem-exec.c and tandem-fabric.c as they are, over the shim, with a model that only counts. All that the locks are
  * to protect is plain memory here, so whatever they fail to protect is a data race that ThreadSanitizer reports.
  */
 #ifndef GLUE_H
@@ -19,6 +19,7 @@ enum glue_mode { GLUE_PARALLEL, GLUE_DETERMINISTIC };
 
 /* Plugs the device in, and unplugs it unless that has been done. Visitors must be gone before glue_free(). */
 struct glue *glue_new(enum glue_mode mode);
+struct glue *glue_new_linked(enum glue_mode mode, uint32_t number); /* on the link between GPUs */
 void glue_unplug(struct glue *glue);
 void glue_free(struct glue *glue);
 
@@ -30,6 +31,12 @@ uint64_t glue_read(struct glue *glue, bool big_lock);
 /* With the BQL: power-on reset; the machine stops or goes on. */
 void glue_reset(struct glue *glue);
 void glue_set_running(struct glue *glue, bool running);
+
+/* One more page of its memory is poisoned; how many its peers have, as far as it has been told. */
+void glue_poison(struct glue *glue, bool big_lock);
+uint64_t glue_peers_poison(struct glue *glue);
+/* Each piece of work is a store to every peer. Takes no lock: while it is plugged. */
+uint64_t glue_stored_by_peers(struct glue *glue);
 
 /* The model runs until somebody asks for it; it polls instead of going idle. */
 void glue_never_idle(struct glue *glue, bool on);

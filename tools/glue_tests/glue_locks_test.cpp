@@ -144,12 +144,79 @@ TEST_P(GlueLocks, unplug_while_vcpus_are_on_their_way_in)
 	load.join();
 }
 
+/* Several GPUs on one link. */
+class GlueLink : public GlueLocks {
+protected:
+	void SetUp() override
+	{
+		glue_free(glue_);
+		glue_ = glue_new_linked(GetParam(), 0);
+	}
+};
+
+TEST_P(GlueLink, peers_come_and_go_while_stores_reach_them)
+{
+	std::thread load([this] { visit_from_several_threads(); });
+	for (unsigned n = 0; n < 20; n++) {
+		glue *peer = glue_new_linked(GetParam(), 1 + n % 3);
+		glue *other = glue_new_linked(GetParam(), 7);
+
+		glue_write(peer, 0, n % 2);
+		EXPECT_TRUE(comes_true([&] { return glue_stored_by_peers(other) > 0; })) << n;
+		glue_free(other);
+		glue_write(peer, 0, n % 2);
+		EXPECT_TRUE(comes_true([&] { return glue_done(peer) == 2; })) << n;
+		glue_free(peer);
+	}
+	load.join();
+	EXPECT_TRUE(comes_true([&] { return glue_done(glue_) == writes_of_all(); }));
+	EXPECT_GE(glue_stored_by_peers(glue_), 20u);
+}
+
+TEST_P(GlueLink, news_of_poison_reach_all_peers)
+{
+	constexpr unsigned pages = 100;
+	glue *peer = glue_new_linked(GetParam(), 1), *other = glue_new_linked(GetParam(), 2);
+	std::vector<std::thread> threads;
+
+	for (glue *finder : {glue_, peer, other})
+		threads.emplace_back([finder] {
+			for (unsigned n = 0; n < pages; n++)
+				glue_poison(finder, n % 2);
+		});
+	visit_from_several_threads(300);
+	for (std::thread &thread : threads)
+		thread.join();
+	for (glue *told : {glue_, peer, other})
+		EXPECT_TRUE(comes_true([&] { return glue_peers_poison(told) == 2 * pages; }));
+	glue_free(other);
+	EXPECT_EQ(glue_peers_poison(glue_), pages);
+	glue_free(peer);
+}
+
+TEST_P(GlueLink, unplug_while_poison_is_being_found)
+{
+	for (unsigned n = 0; n < 20; n++) {
+		glue *peer = glue_new_linked(GetParam(), 1);
+		std::thread finder([peer] {
+			for (unsigned page = 0; page < 50; page++)
+				glue_poison(peer, page % 2);
+		});
+
+		glue_unplug(peer);
+		finder.join();
+		glue_free(peer);
+	}
+	EXPECT_EQ(glue_peers_poison(glue_), 0u);
+}
+
 std::string mode_name(const ::testing::TestParamInfo<glue_mode> &info)
 {
 	return info.param == GLUE_PARALLEL ? "parallel" : "deterministic";
 }
 
 INSTANTIATE_TEST_SUITE_P(Execution, GlueLocks, ::testing::Values(GLUE_PARALLEL, GLUE_DETERMINISTIC), mode_name);
+INSTANTIATE_TEST_SUITE_P(Execution, GlueLink, ::testing::Values(GLUE_PARALLEL, GLUE_DETERMINISTIC), mode_name);
 INSTANTIATE_TEST_SUITE_P(Execution, GlueThread, ::testing::Values(GLUE_PARALLEL), mode_name);
 
 } // namespace

@@ -119,7 +119,7 @@ TANDEM_ALWAYS_INLINE const TlbEntry* whole_row(Wave& w, const Decoded& d, u64 va
   if (!in_memory<T>(va, kRowBytes)) return nullptr;
   const TlbEntry* entry = look_up(w, d, va, access);
   if (!entry || va - entry->va.value > entry->bytes - kRowBytes) return nullptr;
-  if (entry->counted) [[unlikely]] w.unit->count_access(w, va);
+  if (entry->counted) [[unlikely]] w.unit->count_row(w, va, kRowBytes);
   fetch_ahead<T>(w, d, *entry, va);
   return entry;
 }

@@ -90,6 +90,12 @@ void UnitContext::count_accesses(const Wave& wave, const uint64_t* address, Lane
   }
 }
 
+void UnitContext::count_row(const Wave& wave, uint64_t va, uint64_t bytes) {
+  const uint64_t last = va + bytes - 1;
+  count_access(wave, va);
+  if (va / TANDEM_PAGE_BYTES != last / TANDEM_PAGE_BYTES) count_access(wave, last);
+}
+
 void UnitContext::begin_store_instruction(Wave& wave) {
   ++store_instructions;
   while (wave.stores.instructions() >= config.store_queue_depth)

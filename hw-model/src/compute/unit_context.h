@@ -75,6 +75,7 @@ class UnitContext {
   // Access counters: one access of the instruction for each page that it reached through a counted entry or run.
   void count_access(const Wave& wave, uint64_t va) { memory.access_counters().count(wave.request.pasid, gva(va)); }
   void count_accesses(const Wave& wave, const uint64_t* address, LaneMask lanes);
+  void count_row(const Wave& wave, uint64_t va, uint64_t bytes);  // on one page, or two neighbouring ones
 
   TANDEM_ALWAYS_INLINE bool stores_are_queued() const { return config.store_queue_depth != 0; }
 

@@ -301,14 +301,15 @@ void shim_wait_for_main_loop(void)
 		nanosleep(&nap, NULL);
 }
 
-/* The machine's state: one handler is enough ------------------------------------------------------------------------------- */
+/* The machine's state ------------------------------------------------------------------------------------------------------ */
 
 struct VMChangeStateEntry {
 	VMChangeStateHandler *handler;
 	void *opaque;
+	VMChangeStateEntry *next;
 };
 
-static VMChangeStateEntry *vm_state;
+static VMChangeStateEntry *vm_states;
 
 bool runstate_is_running(void)
 {
@@ -317,22 +318,28 @@ bool runstate_is_running(void)
 
 VMChangeStateEntry *qdev_add_vm_change_state_handler(DeviceState *device, VMChangeStateHandler *handler, void *prepare, void *opaque)
 {
-	assert(bql_locked() && device && !prepare && !vm_state);
-	vm_state = g_new0(VMChangeStateEntry, 1);
-	*vm_state = (VMChangeStateEntry){handler, opaque};
-	return vm_state;
+	VMChangeStateEntry *entry = g_new0(VMChangeStateEntry, 1);
+
+	assert(bql_locked() && device && !prepare);
+	*entry = (VMChangeStateEntry){handler, opaque, vm_states};
+	vm_states = entry;
+	return entry;
 }
 
 void qemu_del_vm_change_state_handler(VMChangeStateEntry *entry)
 {
-	assert(bql_locked() && entry == vm_state);
-	vm_state = NULL;
+	VMChangeStateEntry **place = &vm_states;
+
+	assert(bql_locked());
+	while (*place != entry)
+		place = &(*place)->next;
+	*place = entry->next;
 	g_free(entry);
 }
 
 void shim_set_running(bool running)
 {
 	assert(bql_locked());
-	if (vm_state)
-		vm_state->handler(vm_state->opaque, running, running ? RUN_STATE_RUNNING : RUN_STATE_PAUSED);
+	for (VMChangeStateEntry *entry = vm_states; entry; entry = entry->next)
+		entry->handler(entry->opaque, running, running ? RUN_STATE_RUNNING : RUN_STATE_PAUSED);
 }

@@ -147,15 +147,19 @@ void tandem_fabric_join(TandemGpu *s)
     tandem_fabric_tell_others(s);
 }
 
-/* Nobody runs this GPU's model any more; its memory is still there. */
+/* The device thread is gone, and the video memory still there. */
 void tandem_fabric_leave(TandemGpu *s)
 {
-    if (!s->fabric.joined) {
-        return;
+    if (s->fabric.joined) {
+        QLIST_REMOVE(s, fabric.next);
+        s->fabric.joined = false;
+        tandem_fabric_tell_others(s);
     }
-    QLIST_REMOVE(s, fabric.next);
-    s->fabric.joined = false;
-    tandem_fabric_tell_others(s);
+}
+
+/* No visitor finds a model any more: nothing is scheduled again. */
+void tandem_fabric_release(TandemGpu *s)
+{
     g_clear_pointer(&s->fabric.poison_bh, qemu_bh_delete);
 }
 

@@ -421,6 +421,7 @@ static void tandem_gpu_exit(PCIDevice *pdev)
     tandem_dma_stop(s);
     tandem_gpu_drop_model(s);
     tandem_exec_release(s);
+    tandem_fabric_release(s);
     tandem_trace_free(s);
     migrate_del_blocker(&s->migration_blocker);
     pcie_cap_exit(pdev);

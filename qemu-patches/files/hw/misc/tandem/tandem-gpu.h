@@ -192,6 +192,7 @@ void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes);
 bool tandem_fabric_check(TandemGpu *s, Error **errp);
 void tandem_fabric_join(TandemGpu *s);
 void tandem_fabric_leave(TandemGpu *s);
+void tandem_fabric_release(TandemGpu *s);
 /* If there is something new about poisoned pages. */
 void tandem_fabric_tell_poison(TandemGpu *s);
 /* Host operations of the model: called under the device lock. */
