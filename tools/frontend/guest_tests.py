@@ -27,8 +27,9 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "cpus", "memory", "numa", "kernel_args", "modules", "timeout", "environment"}
-NOT_OF_THE_MACHINE = ("description", "timeout", "environment")
+CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "cpus", "memory", "numa", "kernel_args", "modules", "timeout", "environment",
+               "except"}
+NOT_OF_THE_MACHINE = ("description", "timeout", "environment", "except")
 
 
 def load_configs(guest_dir):
@@ -47,11 +48,15 @@ def load_configs(guest_dir):
 
 
 def runs(names, configs):
-    """(label, program, configuration): each program as it is, and then once more for each variant that is meant for it."""
+    """(label, program, configuration): each program as it is, and then once more for each variant that is meant for it.
+
+    A variant is a key PATTERN@NAME; its "except" lists the programs that the pattern does not mean.
+    """
     variants = [(*key.split("@", 1), config) for key, config in configs.items() if "@" in key]
     plain = [(name, name, configs.get(name, {})) for name in names]
     return plain + [(f"{name}@{variant}", name, {**configs.get(name, {}), **config})
-                    for pattern, variant, config in variants for name in names if fnmatch.fnmatchcase(name, pattern)]
+                    for pattern, variant, config in variants for name in names
+                    if fnmatch.fnmatchcase(name, pattern) and name not in config.get("except", ())]
 
 
 def machine_for(base, config, user_gpu):

@@ -149,6 +149,11 @@ class GuestTestsTest(unittest.TestCase):
             "guest mm_a_test": (2, "", "here"), "guest mm_b_test": (4, "", "here"), "guest other_test": (2, "", "here"),
             "guest mm_a_test@moved": (2, "seed=3", "there"), "guest mm_b_test@moved": (4, "seed=3", "there")})
 
+    def test_a_variant_leaves_out_what_it_excepts(self):
+        configs = {"mm_*_test@moved": {"except": ["mm_b_test"]}}
+        labels = [label for label, _program, _config in guest_tests.runs(["mm_a_test", "mm_b_test"], configs)]
+        self.assertEqual(labels, ["mm_a_test", "mm_b_test", "mm_a_test@moved"])
+
     def test_the_environment_alone_needs_no_other_boot(self):
         fakes.add_test_binary(self.stage, "a_test", {"A": ["Passes"]})
         (self.stage / "share" / "test-configs.json").write_text('{"a_test@blue": {"environment": {"COLOUR": "blue"}}}')
