@@ -92,7 +92,7 @@ static void describe_error(const struct tandem_ioc_queue_status *status, char *t
 		snprintf(text, bytes, "the driver could not service a fault at 0x%llx (%s)", va, access);
 		break;
 	case TANDEM_QUEUE_MEMORY_ERROR:
-		snprintf(text, bytes, "memory error: the data at 0x%llx is lost (a poisoned page of video memory)", va);
+		snprintf(text, bytes, "memory error: the data at 0x%llx is lost: its page is poisoned", va);
 		break;
 	case TANDEM_QUEUE_ATOMIC_FAULT:
 		snprintf(text, bytes, "atomic fault: %s of 0x%llx, memory on which this GPU can do no atomics (shared, file or hugetlb)",

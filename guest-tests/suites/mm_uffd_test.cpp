@@ -182,7 +182,7 @@ TEST_F(MmUffd, a_poisoned_page_fails_the_queue)
 	Uffd uffd(mm_uffd::feature_poison);
 	uffd.watch(region.get(), bytes, mm_uffd::missing);
 	uffd.serve([&](const Event &event) { uffd.poison(event.address); });
-	gpu_reads(region.words(3), TANDEM_QUEUE_SERVICE_FAILED);
+	gpu_reads(region.words(3), TANDEM_QUEUE_MEMORY_ERROR);
 	ASSERT_SYS(madvise(region.words(3), page_bytes, MADV_DONTNEED));
 	expect_the_gpu_works();
 }
