@@ -105,6 +105,7 @@ void fault_latency();
 void munmap_2m();
 void pages();
 void copy();
+void migrate();
 
 inline constexpr std::uint64_t page_bytes = 4096;
 

@@ -38,6 +38,11 @@ class Bench:
         directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-bench-"))
         return self._kept_guest("traced", trace=os.path.join(directory, "trace"))
 
+    def guest_with_test_hmm(self):
+        guest = self._kept_guest("test_hmm")
+        guest.load_module("test_hmm.ko")
+        return guest
+
     def _kept_guest(self, key, **changes):
         if key not in self._guests:
             self._guests[key] = self._stack.enter_context(self.new_guest(**changes))
@@ -108,6 +113,18 @@ def measure_pages(bench):
     return [compare("invalidate.page.growth_1k_to_1m_pages", "ns", samples["of-1m"], samples["of-1k"], at_most=2)]
 
 
+def measure_migrate(bench):
+    """In one guest, in two processes that take turns: this driver, and the kernel's module test_hmm."""
+    guest = bench.guest_with_test_hmm()
+    samples = bench.in_rounds(lambda: guest.samples("migrate"))
+    return [compare("migrate.4k.to_vram.vs_test_hmm", "bytes/s", samples["4k-to-vram"], samples["4k-to-vram-hmm"]),
+            compare("migrate.4k.to_ram.vs_test_hmm", "bytes/s", samples["4k-to-ram"], samples["4k-to-ram-hmm"]),
+            compare("migrate.2m.to_vram.vs_test_hmm", "bytes/s", samples["2m-to-vram"], samples["2m-to-vram-hmm"], at_least=1),
+            compare("migrate.2m.to_ram.vs_test_hmm", "bytes/s", samples["2m-to-ram"], samples["2m-to-ram-hmm"], at_least=1),
+            compare("migrate.cpu_fault_back.vs_test_hmm", "faults/s", samples["4k-fault-back"], samples["4k-fault-back-hmm"]),
+            compare("migrate.cpu_fault_back_2m.vs_test_hmm", "faults/s", samples["2m-fault-back"], samples["2m-fault-back-hmm"])]
+
+
 def measure_mmu(bench):
     samples = bench.host.mmu(max(5, bench.rounds))
     few, many = samples["tlb_hit/64"], samples["tlb_hit/4096"]
@@ -153,6 +170,9 @@ MEASUREMENTS = (
     Measurement(measure_faults, ("fault.gpu.vs_cpu_minor", "fault.gpu.in_a_batch")),
     Measurement(measure_fault_latency, ("fault.dispatch.with_one_fault",)),
     Measurement(measure_copy, ("copy.sysmem.vs_memcpy",)),
+    Measurement(measure_migrate, ("migrate.4k.to_vram.vs_test_hmm", "migrate.4k.to_ram.vs_test_hmm",
+                                  "migrate.2m.to_vram.vs_test_hmm", "migrate.2m.to_ram.vs_test_hmm",
+                                  "migrate.cpu_fault_back.vs_test_hmm", "migrate.cpu_fault_back_2m.vs_test_hmm")),
     Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.walk.growth_64_to_4096_waiting",
                               "tlb.invalidate_page")),
     Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),

@@ -59,6 +59,7 @@ class GuestBench:
         self._config, self._artifacts = config, artifacts
         self._guest = None
         self.ready_s = None
+        self._modules = set()
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
@@ -73,6 +74,12 @@ class GuestBench:
         if exception[0] is None:
             self._guest.power_off()
         self._stack.close()
+
+    def load_module(self, name):
+        """A module of the kernel's own, once."""
+        if name not in self._modules:
+            self._guest.insert_module(name)
+            self._modules.add(name)
 
     def run(self, path, *arguments):
         """Returns what the program printed; raises when it fails or when the kernel complains."""

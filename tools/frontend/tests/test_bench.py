@@ -16,7 +16,8 @@ from frontend.status import FrontendError, UsageError
 
 ISSUED_NAMES = {
     "compute.hash.vs_tcg_user", "compute.hash.vs_native", "invalidate.munmap_2m.vs_unmirrored", "fault.gpu.vs_cpu_minor",
-    "copy.sysmem.vs_memcpy", "tlb.hit.growth_64_to_4096_entries", "invalidate.page.growth_1k_to_1m_pages"}
+    "copy.sysmem.vs_memcpy", "tlb.hit.growth_64_to_4096_entries", "invalidate.page.growth_1k_to_1m_pages",
+    "migrate.2m.to_vram.vs_test_hmm", "migrate.2m.to_ram.vs_test_hmm"}
 
 
 class FigureTest(unittest.TestCase):
@@ -88,6 +89,8 @@ class FakeBench(bench.Bench):
     def guest(self):
         return self._guest
 
+    guest_with_test_hmm = guest
+
 
 class MeasurementTest(unittest.TestCase):
     def test_both_sides_take_turns(self):
@@ -102,6 +105,15 @@ class MeasurementTest(unittest.TestCase):
         self.assertEqual([(figure.name, figure.ratio) for figure in figures],
                          [("fault.gpu.vs_cpu_minor", 0.25), ("fault.gpu.in_a_batch", None)])
         self.assertEqual(fake.calls, ["faults", "faults"])
+
+    def test_migration_is_divided_by_test_hmms(self):
+        samples = {f"{size}-{what}{whose}": [2.0 if whose else 3.0] for size in ("4k", "2m") for whose in ("", "-hmm")
+                   for what in ("to-vram", "to-ram", "fault-back")}
+        samples["2m-to-ram"] = [1.0]
+        figures = {figure.name: figure for figure in bench.measure_migrate(FakeBench({"migrate": samples}))}
+        self.assertEqual(figures["migrate.2m.to_vram.vs_test_hmm"].ratio, 1.5)
+        self.assertEqual(figures["migrate.2m.to_ram.vs_test_hmm"].verdict(), ">= 1 MISSED")
+        self.assertEqual(set(figures), {name for name in bench.all_names() if name.startswith("migrate.")})
 
     def test_a_wrong_hash_is_an_error_whatever_its_speed(self):
         host = SimpleNamespace(hash=lambda variant: ("bad" if variant == "native" else "good", [1.0]))
