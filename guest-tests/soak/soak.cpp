@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../support/system.hpp"
+#include "device_operations.hpp"
 #include "soak_operations.hpp"
 
 namespace soak {
@@ -46,10 +47,11 @@ char *place(std::uint64_t thread, std::uint64_t which)
 class Worker {
 public:
 	Worker(const tandem::Device &device, const Options &options, std::uint64_t index, const mm_system::Cgroup &group,
-	       Shared &shared)
-		: index_(index), shared_(shared), gpu_(device, options.seed * 1000 + index),
+	       Shared &shared, const Crowd *crowd)
+		: index_(index), shared_(shared), operations_(crowd ? device_operations() : operations()),
+		  gpu_(device, options.seed * 1000 + index),
 		  arena_{place(index, 0), place(index, 1), place(index, 2), gpu_, std::mt19937_64(options.seed * 1000 + index),
-			 group, memfd_create("soak", MFD_CLOEXEC)}
+			 group, memfd_create("soak", MFD_CLOEXEC), private_memory, &device, crowd}
 	{
 	}
 	~Worker() { close(arena_.file); }
@@ -107,7 +109,7 @@ private:
 	const Operation &choose()
 	{
 		for (;;) {
-			const Operation &operation = operations()[arena_.below(operations().size())];
+			const Operation &operation = operations_[arena_.below(operations_.size())];
 
 			if (operation.kinds & arena_.kind)
 				return operation;
@@ -116,6 +118,7 @@ private:
 
 	std::uint64_t index_;
 	Shared &shared_;
+	const std::vector<Operation> &operations_;
 	tally::Tally gpu_;
 	Arena arena_;
 	std::deque<std::string> last_;
@@ -165,12 +168,19 @@ Result run(const Options &options)
 	auto device = tandem::Device::open();
 	if (!device)
 		return {false, 0, 0, device.error().text + "\n"};
+	std::optional<Crowd> crowd;
+	if (options.memory == Memory::Device) {
+		if (device->query()->vram_kind == TANDEM_VRAM_NONE)
+			return {false, 0, 0, "the GPU has no memory for processes\n"};
+		crowd.emplace(*device);
+	}
 	Shared shared;
 	shared.end = shared.start + std::chrono::seconds(options.seconds);
 	std::vector<std::unique_ptr<Worker>> workers;
 
 	for (std::uint64_t index = 0; index < options.threads; index++)
-		workers.push_back(std::make_unique<Worker>(*device, options, index, surroundings.membership.group, shared));
+		workers.push_back(std::make_unique<Worker>(*device, options, index, surroundings.membership.group, shared,
+							   crowd ? &*crowd : nullptr));
 	for (auto &worker : workers)
 		worker->start();
 	show_progress(shared, options);
@@ -181,6 +191,11 @@ Result run(const Options &options)
 		result.rounds = std::min(result.rounds, worker->rounds());
 	}
 	result.operations = shared.operations;
+	if (auto stats = device->stats(); stats) {
+		result.pages_to_vram = stats->pages_to_vram;
+		result.pages_to_system = stats->pages_to_system;
+		result.pages_evicted = stats->pages_evicted;
+	}
 	if (!result.good) {
 		result.report = "soak: failed with --seed " + std::to_string(options.seed) + " --threads " +
 				std::to_string(options.threads) + "; the last operations of each thread:\n";

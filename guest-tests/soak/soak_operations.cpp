@@ -265,7 +265,10 @@ bool replace(Arena &arena, std::string &problem)
 
 		if (!gone)
 			return fail(text, "throwing the region away");
-		if (!map_as(own, kinds[own.below(std::size(kinds))], text))
+		/* Only private memory goes to the GPU's: with that, most regions should be of this kind. */
+		bool stays_private = own.crowd && own.below(4);
+
+		if (!map_as(own, stays_private ? private_memory : kinds[own.below(std::size(kinds))], text))
 			return false;
 		own.gpu.write_pattern();
 		return true;

@@ -25,6 +25,8 @@ enum Kind : unsigned {
 	huge_reserve = 8,
 };
 
+class Crowd; /* device_operations.hpp */
+
 /* One thread's memory: two places of the region's size, of which one is in use, and a neighbour that comes and goes. */
 struct Arena {
 	char *here, *there, *neighbour;
@@ -33,6 +35,8 @@ struct Arena {
 	const mm_system::Cgroup &group; /* the process's */
 	int file;                       /* of the region's size, for when it is a file */
 	Kind kind = private_memory;
+	const tandem::Device *device = nullptr;
+	const Crowd *crowd = nullptr; /* with device memory */
 
 	std::uint64_t below(std::uint64_t limit) { return random() % limit; }
 };
