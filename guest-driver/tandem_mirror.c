@@ -23,6 +23,7 @@
 #include "tandem_as.h"
 #include "tandem_compat.h"
 #include "tandem_migrate.h"
+#include "tandem_poison.h"
 #include "tandem_trace.h"
 
 #define TANDEM_CHUNK_SHIFT  26
@@ -623,20 +624,6 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 	return ret;
 }
 
-/* The page cannot be had, and hmm does not say why: is its memory poisoned? */
-static int tandem_mirror_why(struct tandem_as *as, u64 va)
-{
-	struct page *page;
-	long got;
-
-	mmap_read_lock(as->mm);
-	got = get_user_pages_remote(as->mm, va, 1, FOLL_HWPOISON, &page, NULL);
-	mmap_read_unlock(as->mm);
-	if (got == 1)
-		put_page(page);
-	return got == -EHWPOISON ? -EHWPOISON : -EFAULT;
-}
-
 /*
  * Maps `pages` pages that the device asked for, from va on and inside one 2 MiB block, and what of
  * their neighbourhood is present. Called with a reference to mm_users, with no lock held. 0 also
@@ -674,7 +661,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 	}
 	if (ret == -EFAULT)
 		/* The mapping may have gone meanwhile: then say so. */
-		ret = tandem_mirror_check(as, window) ?: tandem_mirror_why(as, window->va);
+		ret = tandem_mirror_check(as, window) ?: tandem_poison_why(as->mm, window->va);
 	if (ret == -EBUSY || ret == -EAGAIN)
 		ret = 0;
 out:

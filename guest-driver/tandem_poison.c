@@ -245,3 +245,20 @@ void tandem_poison_evict(struct tandem_vram *vram, enum tandem_poison_word word)
 		if (tandem_vram_is_retired(vram, index, 1))
 			tandem_poison_announce(vram, index, word);
 }
+
+/*
+ * A page of the process cannot be had, and hmm does not say why: -EHWPOISON if its memory is
+ * poisoned, else -EFAULT. Takes mmap_lock.
+ */
+int tandem_poison_why(struct mm_struct *mm, u64 va)
+{
+	struct page *page;
+	long got;
+
+	mmap_read_lock(mm);
+	got = get_user_pages_remote(mm, va, 1, FOLL_HWPOISON, &page, NULL);
+	mmap_read_unlock(mm);
+	if (got == 1)
+		put_page(page);
+	return got == -EHWPOISON ? -EHWPOISON : -EFAULT;
+}

@@ -14,5 +14,6 @@ void tandem_poison_report(struct tandem_device *tdev, u64 offset);
 int tandem_poison_failure(struct dev_pagemap *pagemap, unsigned long pfn, unsigned long pages,
 			  int flags);
 void tandem_poison_evict(struct tandem_vram *vram, enum tandem_poison_word word);
+int tandem_poison_why(struct mm_struct *mm, u64 va);
 
 #endif
