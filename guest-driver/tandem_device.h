@@ -130,6 +130,7 @@ struct tandem_device {
 	spinlock_t hw_lock;            /* hw, epoch, irq_sleepers and the driver's rings */
 	enum tandem_hw_state hw;
 	u32 epoch;                     /* counts resets; written under hw_lock, read anywhere */
+	bool counts_accesses;          /* hw_lock: some range asked for it once */
 	u32 irq_sleepers[TANDEM_VECTOR_COUNT];
 
 	struct tandem_status_page *status;
@@ -246,6 +247,7 @@ void tandem_fault_drain(struct tandem_device *tdev);
 /* tandem_reset.c */
 int tandem_device_start(struct tandem_device *tdev);
 void tandem_hw_reset(struct tandem_device *tdev, u32 epoch, const char *why);
+void tandem_hw_count_accesses(struct tandem_device *tdev);
 void tandem_hw_gone(struct tandem_device *tdev);
 void tandem_recovery_work(struct work_struct *work);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A process's wishes for ranges of its addresses (RANGE_SET, RANGE_GET). What they lead to stands in
- * tandem_policy.c; only ACCESSED_BY does something at once.
+ * tandem_policy.c; ACCESSED_BY and the first COUNTED do something at once.
  */
 #include "tandem_as.h"
 
@@ -29,7 +29,11 @@ int tandem_range_set(struct tandem_as *as, const struct tandem_ioc_range *args)
 	if (!tandem_vram_is_there(&as->tdev->vram))
 		return -EOPNOTSUPP;
 	ret = tandem_policy_set(&as->policy, args);
-	if (!ret && args->fields & TANDEM_RANGE_FLAGS && args->flags & TANDEM_RANGE_ACCESSED_BY)
+	if (ret || !(args->fields & TANDEM_RANGE_FLAGS))
+		return ret;
+	if (args->flags & TANDEM_RANGE_COUNTED)
+		tandem_hw_count_accesses(as->tdev);
+	if (args->flags & TANDEM_RANGE_ACCESSED_BY)
 		ret = tandem_memory_map_present(as, args->start, args->start + args->length);
 	return ret;
 }

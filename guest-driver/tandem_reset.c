@@ -83,7 +83,7 @@ int tandem_device_start(struct tandem_device *tdev)
 	if (tdev->hw == TANDEM_HW_DOWN) {
 		tandem_rings_program(tdev);
 		tandem_write32(tdev, TANDEM_REG_INTERRUPT_ENABLE, tandem_irq_enable_mask(tdev));
-		if (tdev->config.vram_bytes)
+		if (tdev->counts_accesses)
 			tandem_write32(tdev, TANDEM_REG_ACCESS_THRESHOLD, tandem_access_threshold);
 		tandem_write32(tdev, TANDEM_REG_CONTROL, TANDEM_CONTROL_ENABLE);
 		if (tandem_read32(tdev, TANDEM_REG_STATUS) & TANDEM_STATUS_ENABLED)
@@ -95,6 +95,22 @@ int tandem_device_start(struct tandem_device *tdev)
 	}
 	spin_unlock(&tdev->hw_lock);
 	return ret;
+}
+
+/*
+ * Counting costs every access beyond VRAM something, so it begins with the first range that asks for
+ * it, and outlives resets. The register write makes the TLBs forget what they have: from then on all
+ * accesses count.
+ */
+void tandem_hw_count_accesses(struct tandem_device *tdev)
+{
+	spin_lock(&tdev->hw_lock);
+	if (!tdev->counts_accesses) {
+		tdev->counts_accesses = true;
+		if (tdev->hw == TANDEM_HW_UP)
+			tandem_write32(tdev, TANDEM_REG_ACCESS_THRESHOLD, tandem_access_threshold);
+	}
+	spin_unlock(&tdev->hw_lock);
 }
 
 void tandem_recovery_work(struct work_struct *work)
