@@ -62,6 +62,12 @@ enum tandem_store_drain {
 	TANDEM_DRAIN_RANDOM = 1, /* any order that keeps stores to one address in order; chosen by the seed */
 };
 
+/* Bytes of system memory, by their device address, that the device has stored to. */
+struct tandem_stored_range {
+	uint64_t address;
+	uint64_t bytes;
+};
+
 /*
  * What the host does for the model. All members must be set except trace (needed when tracing), should_yield, and those that
  * say so.
@@ -81,8 +87,8 @@ struct tandem_host_ops {
 	void *(*map)(void *opaque, uint64_t address, uint64_t *bytes, bool write);
 
 	/* Must be called after each store through a mapped pointer, before the end of the call of the host in which it happened
-	 * and before any acknowledgement: the host's dirty tracking and code invalidation. Never crosses a mapped run. */
-	void (*stored)(void *opaque, uint64_t address, uint64_t bytes);
+	 * and before any acknowledgement: the host's dirty tracking and code invalidation. No range crosses a mapped run. */
+	void (*stored)(void *opaque, const struct tandem_stored_range *ranges, uint32_t count);
 
 	/* The same for VRAM (offsets). */
 	void (*vram_stored)(void *opaque, uint64_t offset, uint64_t bytes);

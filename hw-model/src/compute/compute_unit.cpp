@@ -164,6 +164,21 @@ struct ComputeUnit::Impl {
     return nullptr;
   }
 
+  uint64_t run(uint64_t budget) {
+    uint64_t done = 0;
+    // A turn may retire nothing and leave its wavefront ready (a translation came while it was asked for): not for ever.
+    for (size_t barren = 0; done < budget && barren <= context.waves.size();) {
+      if (done && context.should_yield()) return done;
+      Wave* wave = next_ready();
+      if (!wave) break;
+      const Turn turn = give_turn(*wave, std::min(kTurn, budget - done));
+      barren = turn.instructions ? 0 : barren + 1;
+      done += turn.instructions;
+      if (turn.waits) budget = std::min(budget, done + kRestWhileOneWaits);
+    }
+    return done;
+  }
+
   void write_all_queued() {
     for (Wave* wave : context.waves) context.write_queued(*wave);
   }
@@ -218,18 +233,9 @@ void ComputeUnit::launch(WorkgroupLaunch launch) {
 }
 
 uint64_t ComputeUnit::run(uint64_t budget) {
-  uint64_t done = 0;
-  // A turn may retire nothing and leave its wavefront ready (a translation came while it was asked for): not for ever.
-  for (size_t barren = 0; done < budget && barren <= impl_->context.waves.size();) {
-    if (done && impl_->context.should_yield()) return done;
-    Wave* wave = impl_->next_ready();
-    if (!wave) break;
-    const Turn turn = impl_->give_turn(*wave, std::min(kTurn, budget - done));
-    barren = turn.instructions ? 0 : barren + 1;
-    done += turn.instructions;
-    if (turn.waits) budget = std::min(budget, done + kRestWhileOneWaits);
-  }
+  const uint64_t done = impl_->run(budget);
   if (!runnable()) impl_->write_all_queued();
+  impl_->context.untold.tell();
   return done;
 }
 

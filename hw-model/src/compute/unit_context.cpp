@@ -18,12 +18,17 @@ UnitContext::UnitContext(const ComputeConfig& config, Translator& translator, Me
     : config(config),
       translator(translator),
       memory(memory),
+      untold(memory),
       now(std::move(now)),
       should_yield(std::move(should_yield)),
       random(config.seed + config.unit),
       code(handlers_for(static_cast<IsaLevel>(config.isa_level))) {}
 
-uint32_t UnitContext::write_queued(Wave& wave) { return wave.stores.write_all(memory, config.store_drain, random); }
+uint32_t UnitContext::write_queued(Wave& wave) {
+  const uint32_t written = wave.stores.write_all(memory, config.store_drain, random);
+  untold.tell();
+  return written;
+}
 
 void UnitContext::synchronise_code(Wave& wave) {
   write_queued(wave);
@@ -62,7 +67,7 @@ bool UnitContext::address_allowed(Wave& wave, const Decoded& d, uint32_t lane, u
 }
 
 void UnitContext::stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes) {
-  if (!run.lds) memory.stored(run.aperture, run.device_address + (va - run.va), bytes);
+  if (!run.lds) untold.add(run.aperture, run.device_address + (va - run.va), bytes);
   break_reservations(wave, run.lds, va, bytes);
 }
 

@@ -9,6 +9,7 @@
 
 #include "compute/code_cache.h"
 #include "compute/wave.h"
+#include "mem/stored_pages.h"
 
 namespace tandem::compute {
 
@@ -31,6 +32,7 @@ class UnitContext {
   const ComputeConfig config;
   Translator& translator;
   MemoryPort& memory;
+  StoredPages untold;                  // stores of this run: the host hears of them at fences, releases and the end of the run
   const std::function<uint64_t()> now;
   const std::function<bool()> should_yield;
   Random random;
@@ -48,8 +50,8 @@ class UnitContext {
   // [va, va + bytes) is LDS of the workgroup or a user address; otherwise the wavefront fails.
   bool address_allowed(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, uint32_t bytes, Access access);
 
-  // The lanes have stored `bytes` at their addresses, all within the run: tells the host, page by page, and breaks
-  // reservations.
+  // The lanes have stored `bytes` at their addresses, all within the run: the host will be told, page by page, and reservations
+  // are lost.
   void stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes);
 
@@ -64,6 +66,7 @@ class UnitContext {
   // What the lanes are about to read is in memory afterwards, as far as this wavefront stored it.
   void write_queued_overlapping(Wave& wave, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes);
+  // All that the wavefront stored is in memory afterwards, and the host knows of it. Returns the rows that were queued.
   uint32_t write_queued(Wave& wave);
   // A store may not stay queued for ever: called each few instructions.
   void write_oldest(Wave& wave) { wave.stores.write_one_instruction(memory, config.store_drain, random); }

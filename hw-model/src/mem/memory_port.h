@@ -53,10 +53,13 @@ class MemoryPort {
     stored(entry.aperture, entry.device_address + (va - entry.va), bytes);
   }
   void stored(tandem_aperture aperture, uint64_t device_address, uint64_t bytes) const {
-    if (aperture == TANDEM_APERTURE_SYSTEM) ops_.stored(opaque_, device_address, bytes);
+    const tandem_stored_range range{device_address, bytes};
+    if (aperture == TANDEM_APERTURE_SYSTEM) stored_to_system(&range, 1);
     else if (aperture == TANDEM_APERTURE_VRAM) ops_.vram_stored(opaque_, device_address, bytes);
     else ops_.peer_stored(opaque_, peer_of(device_address), peer_offset(device_address), bytes);
   }
+
+  void stored_to_system(const tandem_stored_range* ranges, uint32_t count) const { ops_.stored(opaque_, ranges, count); }
 
   uint64_t vram_bytes() const { return vram_bytes_; }
 

@@ -62,7 +62,7 @@ void wavefronts(benchmark::State& state) {
   fill(memory);
   load_kernel(memory);
   tandem_host_ops ops{};
-  ops.stored = [](void*, uint64_t, uint64_t) {};
+  ops.stored = [](void*, const tandem_stored_range*, uint32_t) {};
   MemoryPort port(ops, nullptr, nullptr, 0);
   OneEntry translator(reinterpret_cast<std::byte*>(memory.data()));
   Nobody listener;

@@ -167,10 +167,33 @@ TEST(ExecuteMemory, TheHostIsToldOfEveryStoredByteOncePerPage) {
   p << sw(s0, s1, 4) << ret();
   bench.run_program(p);
   ASSERT_EQ(bench.log.system.size(), 2u);
+  std::ranges::sort(bench.log.system, {}, &StoreLog::Store::address);
   const uint64_t device = kData + (uint64_t{1} << 48);
   EXPECT_EQ(bench.log.system[0].address, device + 4);
   EXPECT_EQ(bench.log.system[0].bytes, 15 * 256 + 4u);
   EXPECT_EQ(bench.log.system[1].address, device + 4096 + 4);
+}
+
+TEST(ExecuteMemory, TheHostIsToldOfRowsOnOnePageOnce) {
+  Bench bench;
+  Program p(kCode);
+  lane_address(p, 3);
+  p << sd(s0, s1, 0) << sd(s0, s1, 512) << sd(s0, s1, 256) << ret();
+  bench.run_program(p);
+  ASSERT_EQ(bench.log.system.size(), 1u);
+  EXPECT_EQ(bench.log.system[0].bytes, 768u);
+}
+
+// Code that the GPU writes must be known to the host before the flag that says that it is there.
+TEST(ExecuteMemory, TheHostIsToldBeforeWhatIsBehindAFence) {
+  Bench bench;
+  Program p(kCode);
+  lane_address(p, 3);
+  p << addi(t0, x0, 9) << lui(t1, 1) << add(t1, t1, s1) << sd(t0, s1, 0) << fence_rw_rw() << sd(t0, t1, 0) << ret();
+  std::vector<uint64_t> flags;
+  bench.log.on_system = [&](const StoreLog::Store&) { flags.push_back(bench.translator.get<uint64_t>(kData + 4096)); };
+  bench.run_program(p);
+  EXPECT_EQ(flags, (std::vector<uint64_t>{0, 9})) << "the flag when the host is told of the first page, and of the second";
 }
 
 TEST(ExecuteMemory, StoresToVramAreToldAsSuch) {

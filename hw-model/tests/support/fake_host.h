@@ -45,10 +45,12 @@ class FakeHost {
     ops.map = [](void* self, uint64_t address, uint64_t* bytes, bool) -> void* {
       return static_cast<FakeHost*>(self)->map(address, *bytes);
     };
-    ops.stored = [](void* self, uint64_t address, uint64_t bytes) {
+    ops.stored = [](void* self, const tandem_stored_range* ranges, uint32_t count) {
       FakeHost& host = *static_cast<FakeHost*>(self);
-      host.bytes_stored += bytes;
-      if (host.on_stored) host.on_stored(address, bytes);
+      for (uint32_t i = 0; i < count; ++i) {
+        host.bytes_stored += ranges[i].bytes;
+        if (host.on_stored) host.on_stored(ranges[i].address, ranges[i].bytes);
+      }
     };
     ops.vram_stored = [](void* self, uint64_t, uint64_t bytes) { static_cast<FakeHost*>(self)->bytes_stored += bytes; };
     ops.map_peer = [](void* self, uint32_t peer, uint64_t offset, uint64_t* bytes, bool) -> void* {

@@ -133,8 +133,12 @@ class StoreLog {
 
   StoreLog() {
     ops_.size = sizeof ops_;
-    ops_.stored = [](void* opaque, uint64_t address, uint64_t bytes) {
-      static_cast<StoreLog*>(opaque)->system.push_back({address, bytes});
+    ops_.stored = [](void* opaque, const tandem_stored_range* ranges, uint32_t count) {
+      StoreLog& log = *static_cast<StoreLog*>(opaque);
+      for (uint32_t i = 0; i < count; ++i) {
+        log.system.push_back({ranges[i].address, ranges[i].bytes});
+        if (log.on_system) log.on_system(log.system.back());
+      }
     };
     ops_.vram_stored = [](void* opaque, uint64_t address, uint64_t bytes) {
       static_cast<StoreLog*>(opaque)->vram.push_back({address, bytes});
@@ -143,6 +147,7 @@ class StoreLog {
   const tandem_host_ops& ops() const { return ops_; }
 
   std::vector<Store> system, vram;
+  std::function<void(const Store&)> on_system;
 
  private:
   tandem_host_ops ops_{};

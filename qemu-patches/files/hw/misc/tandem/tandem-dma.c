@@ -234,7 +234,7 @@ static uint64_t tandem_dma_run(TandemDmaSection *section, uint64_t address,
  */
 
 /*
- * True if QEMU has nothing to do for a store within one page: nobody logs
+ * RCU read lock held.  True if QEMU has nothing to do for a store within one page: nobody logs
  * this RAM but the translator, and it has made no code from the page since
  * somebody wrote to it.  memory_region_invalidate_and_set_dirty() comes to the
  * same answer by way of every client's bitmap, which takes a tenth of the time
@@ -251,18 +251,25 @@ static bool tandem_dma_is_known_dirty(MemoryRegion *mr, uint64_t offset,
         (first + bytes - 1) >> TARGET_PAGE_BITS != page) {
         return false;
     }
-    RCU_READ_LOCK_GUARD();
     code = qatomic_rcu_read(&ram_list.dirty_memory[DIRTY_MEMORY_CODE]);
     return test_bit(page % DIRTY_MEMORY_BLOCK_SIZE,
                     code->blocks[page / DIRTY_MEMORY_BLOCK_SIZE]);
 }
 
-void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes)
+/* RCU read lock held, barrier done. */
+static void tandem_dma_note_dirty(MemoryRegion *mr, uint64_t offset,
+                                  uint64_t bytes)
 {
-    smp_mb(); /* store, then dirty bits: see above */
     if (!tandem_dma_is_known_dirty(mr, offset, bytes)) {
         memory_region_invalidate_and_set_dirty(mr, offset, bytes);
     }
+}
+
+void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes)
+{
+    RCU_READ_LOCK_GUARD();
+    smp_mb(); /* store, then dirty bits: see above */
+    tandem_dma_note_dirty(mr, offset, bytes);
 }
 
 bool tandem_dma_read(void *opaque, uint64_t address, void *buffer,
@@ -340,14 +347,22 @@ void *tandem_dma_map(void *opaque, uint64_t address, uint64_t *bytes,
  * The model stores only through pointers of the table in use: commit() has
  * it write its queued stores before the table is exchanged.
  */
-void tandem_dma_stored(void *opaque, uint64_t address, uint64_t bytes)
+void tandem_dma_stored(void *opaque, const struct tandem_stored_range *ranges,
+                       uint32_t count)
 {
     TandemGpu *s = opaque;
-    TandemDmaSection *section = tandem_dma_find(&s->dma, address);
 
-    assert(section && bytes && bytes - 1 <= section->last - address);
-    tandem_dma_written(section->mr,
-                       section->offset + (address - section->start), bytes);
+    RCU_READ_LOCK_GUARD();
+    smp_mb(); /* all these stores, then dirty bits: see above */
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t address = ranges[i].address, bytes = ranges[i].bytes;
+        TandemDmaSection *section = tandem_dma_find(&s->dma, address);
+
+        assert(section && bytes && bytes - 1 <= section->last - address);
+        tandem_dma_note_dirty(section->mr,
+                              section->offset + (address - section->start),
+                              bytes);
+    }
 }
 
 /* VRAM may hold code, too: a guest can map its BAR executable. */

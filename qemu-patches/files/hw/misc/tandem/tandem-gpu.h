@@ -183,7 +183,8 @@ bool tandem_dma_write(void *opaque, uint64_t address, const void *buffer,
                       uint64_t bytes);
 void *tandem_dma_map(void *opaque, uint64_t address, uint64_t *bytes,
                      bool write);
-void tandem_dma_stored(void *opaque, uint64_t address, uint64_t bytes);
+void tandem_dma_stored(void *opaque, const struct tandem_stored_range *ranges,
+                       uint32_t count);
 void tandem_dma_vram_stored(void *opaque, uint64_t offset, uint64_t bytes);
 /* After each store to a region: dirty logs, translated code. */
 void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes);
