@@ -16,7 +16,6 @@ namespace {
 constexpr std::uint64_t elements = 1 << 20;
 constexpr unsigned passes = 16;
 constexpr unsigned rounds = 3;
-constexpr std::uint32_t lanes = 4096;
 
 std::uint64_t checksum(const std::uint64_t *words)
 {
@@ -27,8 +26,16 @@ std::uint64_t checksum(const std::uint64_t *words)
 	return sum;
 }
 
+/* As many as the GPU holds at once: how one sizes a grid whose lanes each walk through many elements. */
+std::uint32_t resident_lanes(const Gpu &gpu)
+{
+	tandem_ioc_query info = need(gpu.device.query());
+
+	return info.compute_units * info.waves_per_cu * info.wave_lanes;
+}
+
 /* All passes are in the queue at once: what is measured is the kernel, and a 16th of a launch. */
-std::uint64_t run_passes(const Gpu &gpu, const hash_arguments &arguments)
+std::uint64_t run_passes(const Gpu &gpu, std::uint32_t lanes, const hash_arguments &arguments)
 {
 	auto done = need(tandem::Signal::create(passes));
 	auto kernel = need(gpu.module.kernel("bench_hash"));
@@ -49,6 +56,7 @@ void hash()
 	auto *words = reinterpret_cast<std::uint64_t *>(in.at());
 	hash_arguments arguments = {reinterpret_cast<unsigned long *>(in.at()), reinterpret_cast<unsigned long *>(out.at()),
 				    elements};
+	const std::uint32_t lanes = resident_lanes(gpu);
 	Samples rates;
 
 	for (std::uint64_t i = 0; i < elements; i++)
@@ -60,7 +68,7 @@ void hash()
 	std::printf("{\"name\": \"checksum\", \"value\": \"%016llx\"}\n",
 		    static_cast<unsigned long long>(checksum(reinterpret_cast<std::uint64_t *>(out.at()))));
 	for (unsigned round = 0; round < rounds; round++)
-		rates.push_back(1e9 * passes * elements / static_cast<double>(run_passes(gpu, arguments)));
+		rates.push_back(1e9 * passes * elements / static_cast<double>(run_passes(gpu, lanes, arguments)));
 	print("hash", "elements/s", rates);
 }
 
