@@ -44,7 +44,7 @@ PACKAGES = {
     "libgtest-dev": "tests",
     "libgmock-dev": "tests",
     "libbenchmark-dev": "benchmarks",
-    "qemu-user": "benchmarks (RISC-V code to compare the GPU with)",
+    "qemu-user": "tests and benchmarks (RISC-V code to compare the GPU with)",
 }
 
 # What is new enough only from this Debian release on; before it, a pinned package is unpacked in the cache (build_tools.py).

@@ -54,7 +54,7 @@ template <>
 struct Register<float> {
   static constexpr bool kIsFloat = true;
   static float read(u64 v) {
-    return __builtin_bit_cast(float, (v & kBox) == kBox ? static_cast<u32>(v) : kCanonicalNan32);
+    return __builtin_bit_cast(float, (v & kBox) == kBox ? static_cast<u32>(v) : kUnboxed32);
   }
   static u64 write(float v) { return kBox | __builtin_bit_cast(u32, v); }
   static bool is_nan(u64 v) { return (v & 0x7fffffff) > 0x7f800000; }

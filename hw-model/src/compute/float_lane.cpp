@@ -4,6 +4,8 @@
 #include "compute/soft_float.h"
 
 namespace tandem::compute {
+
+const uint32_t kUnboxed32 = kCanonicalNan32;
 namespace {
 
 using soft::Env;

@@ -11,6 +11,9 @@ namespace tandem::compute {
 
 inline constexpr uint64_t kBox = 0xffffffff00000000;
 inline constexpr uint32_t kCanonicalNan32 = 0x7fc00000;
+// The same, where the host's FPU is to see it: a comparison with a NaN that the compiler knows is folded, and the flag that it
+// would have raised is lost.
+extern const uint32_t kUnboxed32;
 
 struct FloatResult {
   uint64_t value = 0;  // of the x or f register

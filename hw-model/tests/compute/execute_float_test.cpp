@@ -80,6 +80,24 @@ TEST_P(FloatAtLevel, FlagsAreSticky) {
 
 INSTANTIATE_TEST_SUITE_P(Levels, FloatAtLevel, testing::ValuesIn(host_levels()));
 
+// What is no boxed single counts as the canonical NaN: quiet, so that only an ordered comparison, or a signalling NaN on the other
+// side, is invalid.
+TEST_P(FloatAtLevel, ComparisonsSeeANanInWhatIsNotBoxed) {
+  constexpr uint64_t kUnboxed = 0x3ff0000000000000, kOne = 0xffffffff3f800000, kSignalling = 0xffffffff7f800001;
+  constexpr uint32_t kLessOrEqual = 0, kLess = 1, kEqual = 2, kInvalid = 0x10;
+  for (const uint32_t comparison : {kLessOrEqual, kLess, kEqual}) {
+    const uint32_t instruction = fop(0x14, S, kResult, kArgA, kArgB, comparison);
+    for (const LaneValues& values : {LaneValues{kOne, kUnboxed}, LaneValues{kUnboxed, kOne}, LaneValues{kUnboxed, kUnboxed}}) {
+      for (const LaneResult& result : run_lanes(instruction, {values}, 0, GetParam())) {
+        EXPECT_EQ(result.x, 0u) << comparison;
+        EXPECT_EQ(result.fcsr, comparison == kEqual ? 0 : kInvalid) << comparison;
+      }
+    }
+    for (const LaneResult& result : run_lanes(instruction, {{kSignalling, kUnboxed}}, 0, GetParam()))
+      EXPECT_EQ(result.fcsr, kInvalid) << comparison;
+  }
+}
+
 TEST(ExecuteFloat, MovesAreBitExact) {
   const auto to_x = run_lanes(fop(0x1c, S, kResult, kArgA, 0, 0), {{0x12345678ffc00001, 0, 0}}, 0, 0);
   EXPECT_EQ(to_x[0].x, 0xffffffffffc00001);
