@@ -158,6 +158,16 @@ static bool tandem_migration_wants_hole(const struct tandem_migration *m, u64 va
 	return va >= m->want_start && va < m->want_end;
 }
 
+/*
+ * A huge page that is read-only where it might be written: shared after a fork. Linux 7.3 takes the
+ * soft-dirty bit of such a private entry for a permission to write, and warns; so it goes in small
+ * ones.
+ */
+static bool tandem_migration_is_shared(const struct tandem_migration *m, unsigned int i)
+{
+	return m->writable && !(m->src[i] & MIGRATE_PFN_WRITE);
+}
+
 /* A destination for what stands at src[i], or nothing. Returns how many pages that was about. */
 static unsigned int tandem_migration_place(struct tandem_migration *m, struct tandem_room *room,
 					   unsigned int i)
@@ -172,6 +182,10 @@ static unsigned int tandem_migration_place(struct tandem_migration *m, struct ta
 	if (page ? !tandem_page_may_go(m->tdev, page) :
 		   pages == 1 && !tandem_migration_wants_hole(m, va))
 		return pages;
+	if (pages > 1 && page && tandem_migration_is_shared(m, i)) {
+		m->short_of_huge = true;
+		return pages;
+	}
 	to = pages > 1 ? tandem_vram_alloc_huge(room) :
 			 tandem_vram_alloc_page(room, (va >> PAGE_SHIFT) % TANDEM_BLOCK_PAGES);
 	if (!to) {
@@ -196,7 +210,7 @@ static unsigned long tandem_migration_select(struct tandem_migration *m,
 		flags |= MIGRATE_VMA_SELECT_DEVICE_COHERENT | MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	/* Without a whole block for it, a huge page is split by setup and moves in small ones. */
 	if (room->block && m->tdev->vram.kind == TANDEM_VRAM_PRIVATE &&
-	    m->count == TANDEM_BLOCK_PAGES)
+	    m->count == TANDEM_BLOCK_PAGES && !m->short_of_huge)
 		flags |= MIGRATE_VMA_SELECT_COMPOUND;
 	return flags;
 }
@@ -266,6 +280,15 @@ static int tandem_migration_clip(struct tandem_as *as, u64 at, u64 *start, u64 *
 	return ret;
 }
 
+/* What did not go as one goes in small pages: not asked for as one, setup splits it. */
+static int tandem_migration_again(struct tandem_migration *m, struct vm_area_struct *vma,
+				  struct tandem_room *room)
+{
+	memset(m->dst, 0, m->count * sizeof(*m->dst));
+	m->failed = 0;
+	return tandem_migration_run(m, vma, room);
+}
+
 static int tandem_migration_locked(struct tandem_migration *m, struct tandem_room *room)
 {
 	struct vm_area_struct *vma;
@@ -277,7 +300,10 @@ static int tandem_migration_locked(struct tandem_migration *m, struct tandem_roo
 	if (vma && tandem_vma_may_move(vma)) {
 		m->end = min_t(u64, m->end, vma->vm_end);
 		m->count = (m->end - m->start) >> PAGE_SHIFT;
+		m->writable = vma->vm_flags & VM_WRITE;
 		ret = tandem_migration_run(m, vma, room);
+		if (!ret && m->short_of_huge && !m->moved)
+			ret = tandem_migration_again(m, vma, room);
 	}
 	mmap_read_unlock(m->as->mm);
 	return ret;

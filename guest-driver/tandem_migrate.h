@@ -26,6 +26,7 @@ struct tandem_migration {
 	unsigned int count;
 	u64 moved, failed;            /* pages */
 	bool poisoned;
+	bool writable;                /* the VMA is */
 	bool short_of_memory;
 	bool short_of_huge;           /* a huge page could not be had: worth trying in small ones */
 	struct tandem_copy copy;

@@ -94,6 +94,9 @@ int tandem_device_start(struct tandem_device *tdev)
 		ret = tdev->hw == TANDEM_HW_GONE ? -ENODEV : -EBUSY;
 	}
 	spin_unlock(&tdev->hw_lock);
+	/* What it said before it counted as running, its interrupt found nobody to listen to. */
+	if (!ret)
+		tandem_event_drain(tdev);
 	return ret;
 }
 
