@@ -166,13 +166,17 @@ bool tandem_room_try_pages(struct tandem_vram *vram, unsigned int pages, struct 
 	return room->pages;
 }
 
-/* Blocks that were opened and never used are whole again, as far as nobody was promised their pages. */
+/*
+ * Blocks that were opened and never used are whole again, as far as nobody was promised their pages.
+ * One with a page retired never is: it stays open.
+ */
 static void tandem_vram_close_unused(struct tandem_vram *vram)
 {
 	struct tandem_block *block, *next;
 
 	list_for_each_entry_safe(block, next, &vram->open, open)
-		if (!block->used && vram->loose_pages >= vram->promised_pages + block->loose)
+		if (!block->used && bitmap_empty(block->retired, TANDEM_BLOCK_PAGES) &&
+		    vram->loose_pages >= vram->promised_pages + block->loose)
 			tandem_block_settle(vram, block);
 }
 
