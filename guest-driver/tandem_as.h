@@ -132,7 +132,7 @@ int tandem_as_error(struct tandem_as *as);
 bool tandem_as_post(struct tandem_as *as, struct tandem_command *command);
 struct tandem_as *tandem_as_by_pasid(struct tandem_device *tdev, u32 pasid);
 
-/* tandem_mirror.c */
+/* tandem_window.c */
 struct tandem_service_result {
 	u64 start, end;  /* what was mapped */
 	u64 pages;
@@ -148,9 +148,11 @@ struct tandem_mirror_wish {
 
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 			struct tandem_mirror_wish wish, struct tandem_service_result *result);
+bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages);
+
+/* tandem_mirror.c */
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
-bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages);
 void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);

@@ -311,8 +311,8 @@ static int tandem_migration_locked(struct tandem_migration *m, struct tandem_roo
 
 /*
  * Moves what of [start, end), inside one 2 MiB block, lies in the VMA at want_start; what was never
- * touched only inside [want_start, want_end). The caller has a reference to mm_users and holds no lock. 0
- * also when nothing moved; -ENOMEM: no room, even after evicting; -ENOENT: no such VMA;
+ * touched only inside [want_start, want_end). The caller has a reference to mm_users and holds no
+ * lock. 0 also when nothing moved; -ENOMEM: no room, even after evicting; -ENOENT: no such VMA;
  * -EOPNOTSUPP: no VRAM.
  */
 int tandem_migrate_to_vram(struct tandem_as *as, u64 start, u64 end, u64 want_start, u64 want_end,

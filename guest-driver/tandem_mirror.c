@@ -1,56 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Mirror translation: the device page table follows the process's own.
+ * Mirror translation, the side that follows Linux: the process's memory is watched, and when Linux
+ * changes its mind the device forgets: chunk lock -> set_seq, clear, send -> unlock -> wait for the
+ * acknowledgement. The other direction is the fault (tandem_window.c); docs/locking.md shows the two
+ * against each other.
  *
- * One direction is the fault: read_begin -> snapshot or hmm_range_fault -> chunk lock -> read_retry
- * -> commit. The other is the notifier: chunk lock -> set_seq, clear, send -> unlock -> wait for
- * the acknowledgement. docs/locking.md shows the two against each other.
- *
- * The process's memory is watched in chunks of 64 MiB, each with one interval notifier, made when
- * the device first faults there. Smaller chunks mean more callbacks and more commands for one large
- * munmap; larger ones mean that faults collide with invalidations far away, because the sequence
- * number is the chunk's. 64 MiB is the size and the alignment of malloc's arenas, so that one
- * thread trimming its arena never makes the faults of another one retry; and it divides the 1 GiB
- * that one table of level 1 covers, so that the chunk's lock can own its entries.
+ * Each chunk of 64 MiB has one interval notifier, made when the device first faults there. Smaller
+ * chunks mean more callbacks and more commands for one large munmap; larger ones mean that faults
+ * collide with invalidations far away, because the sequence number is the chunk's. 64 MiB is the
+ * size and the alignment of malloc's arenas, so that one thread trimming its arena never makes the
+ * faults of another one retry; and it divides the 1 GiB that one table of level 1 covers, so that
+ * the chunk's lock can own its entries.
  */
-#include <linux/bitfield.h>
-#include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "tandem_as.h"
-#include "tandem_compat.h"
-#include "tandem_migrate.h"
-#include "tandem_poison.h"
-#include "tandem_trace.h"
+#include "tandem_mirror.h"
 
-#define TANDEM_CHUNK_SHIFT  26
-#define TANDEM_CHUNK_BYTES  BIT_ULL(TANDEM_CHUNK_SHIFT)
-#define TANDEM_WINDOW_PAGES 512
-
-struct tandem_chunk {
-	struct mmu_interval_notifier notifier;
-	struct tandem_as *as;
-	u64 start;
-	struct mutex lock; /* the entries of its range, and what follows */
-	u64 pages;         /* mapped in the chunk */
-	/* Of the invalidation sent last: whoever finds nothing mapped still waits for it. */
-	struct tandem_fence fence;
-};
-
-/* Pages that the device asked for, one behind the other, and what around them is looked at too. */
-struct tandem_window {
-	u64 va, va_end; /* inside one 2 MiB block */
-	u64 start, end;
-	struct tandem_mirror_wish wish;
-	struct tandem_device *foreign;
-	bool prepared; /* for leaves of 4 KiB */
-	bool in_pages; /* part of a huge page is lost: no leaf may span it */
-	unsigned long pfns[TANDEM_WINDOW_PAGES];
-	u64 ptes[TANDEM_WINDOW_PAGES];
-};
+#define TANDEM_CHUNK_SHIFT 26
+#define TANDEM_CHUNK_BYTES BIT_ULL(TANDEM_CHUNK_SHIFT)
 
 /* ---- notifier: Linux changes its mind ---- */
 
@@ -181,10 +149,15 @@ static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
 	return ret;
 }
 
-/* Chunks stay until the address space is freed. */
-static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
+/* NULL if the device never asked for anything there. Chunks stay until the address space is freed. */
+struct tandem_chunk *tandem_chunk_find(struct tandem_as *as, u64 va)
 {
-	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	return xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+}
+
+struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
+{
+	struct tandem_chunk *chunk = tandem_chunk_find(as, va);
 	int ret;
 
 	if (chunk)
@@ -199,7 +172,7 @@ static struct tandem_chunk *tandem_chunk_get(struct tandem_as *as, u64 va)
 		return chunk;
 	kfree(chunk);
 	/* The service and a prefetch may want the same one. */
-	return ret == -EEXIST ? xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT) : ERR_PTR(ret);
+	return ret == -EEXIST ? tandem_chunk_find(as, va) : ERR_PTR(ret);
 }
 
 /*
@@ -243,479 +216,12 @@ void tandem_mirror_free(struct tandem_as *as)
 	xa_destroy(&as->chunks);
 }
 
-/* ---- fault: the device wants a page ---- */
-
-/*
- * mmap_lock held. Chooses the window: inside the VMA, and inside one 2 MiB block because
- * fault-around is at most that.
- */
-static int tandem_window_choose(struct tandem_as *as, struct tandem_window *window)
-{
-	struct vm_area_struct *vma = vma_lookup(as->mm, window->va);
-	u64 start = round_down(window->va, window->wish.around);
-	u64 end = round_up(window->va_end, window->wish.around);
-
-	if (!vma)
-		return -ENOENT;
-	if (!(vma->vm_flags & VM_READ) || vma->vm_flags & (VM_IO | VM_PFNMAP))
-		return -EACCES;
-	if (window->wish.write && !(vma->vm_flags & VM_WRITE))
-		return -EACCES;
-	if (window->va_end > vma->vm_end)
-		return -EFAULT;
-	window->start = max3(start, (u64)vma->vm_start, window->wish.from);
-	window->end = min3(end, (u64)vma->vm_end, window->wish.to ?: U64_MAX);
-	return 0;
-}
-
-/* Entries of the pages asked for: [first, last). */
-static unsigned int tandem_window_first(const struct tandem_window *window)
-{
-	return (window->va - window->start) >> PAGE_SHIFT;
-}
-
-static unsigned int tandem_window_last(const struct tandem_window *window)
-{
-	return (window->va_end - window->start) >> PAGE_SHIFT;
-}
-
-static unsigned long tandem_window_pfn(const struct tandem_window *window)
-{
-	return window->pfns[tandem_window_first(window)];
-}
-
-/*
- * The frames of one large mapping follow its addresses. Linux 7.3 counts them from the start of the
- * range that it was asked for if that lies inside a huge private page: here they are put right.
- */
-static void tandem_window_align(struct tandem_window *window)
-{
-	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
-
-	for (i = 0; i < count; i++) {
-		unsigned long pfn = window->pfns[i];
-		unsigned long place = (window->start >> PAGE_SHIFT) + i;
-
-		if (pfn & HMM_PFN_VALID &&
-		    hmm_pfn_to_map_order(pfn) >= TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
-			window->pfns[i] = (pfn & ~(TANDEM_PT_ENTRIES - 1UL)) |
-					  (place & (TANDEM_PT_ENTRIES - 1));
-	}
-}
-
-/*
- * What of the window is present now; faults nothing in, so a neighbour can neither fail nor be
- * changed (hmm_range_fault with a request for one page would fault the rest of the window with it).
- */
-static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *window,
-				  struct hmm_range *range)
-{
-	int ret;
-
-	mmap_read_lock(as->mm);
-	ret = tandem_window_choose(as, window);
-	if (!ret) {
-		range->start = window->start;
-		range->end = window->end;
-		range->default_flags = 0;
-		memset(window->pfns, 0,
-		       sizeof(window->pfns[0]) * ((window->end - window->start) >> PAGE_SHIFT));
-		ret = hmm_range_fault(range);
-	}
-	mmap_read_unlock(as->mm);
-	if (!ret)
-		tandem_window_align(window);
-	return ret;
-}
-
-/*
- * Faults the pages asked for in, as a CPU access would, all in one call. What the snapshot found
- * around them is still good if no notifier came in between; -EAGAIN: it has to be looked at again.
- */
-static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk *chunk,
-			       unsigned long sequence)
-{
-	struct hmm_range range = {
-		.notifier = &chunk->notifier,
-		.start = window->va,
-		.end = window->va_end,
-		.hmm_pfns = &window->pfns[tandem_window_first(window)],
-		.default_flags = HMM_PFN_REQ_FAULT | (window->wish.write ? HMM_PFN_REQ_WRITE : 0),
-		.dev_private_owner = tandem_vram_owner(chunk->as->tdev),
-	};
-	int ret;
-
-	memset(range.hmm_pfns, 0,
-	       sizeof(*range.hmm_pfns) * ((window->va_end - window->va) >> PAGE_SHIFT));
-	ret = tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
-	if (ret)
-		return ret;
-	tandem_window_align(window);
-	return range.notifier_seq == sequence ? 0 : -EAGAIN;
-}
-
-static bool tandem_window_is_served(const struct tandem_window *window)
-{
-	unsigned long need = HMM_PFN_VALID | (window->wish.write ? HMM_PFN_WRITE : 0);
-	unsigned int i;
-
-	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
-		if ((window->pfns[i] & need) != need)
-			return false;
-	return true;
-}
-
-/*
- * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
- * stay right that way. In this GPU's own memory its atomics always are.
- */
-static bool tandem_page_is_lost(const struct page *page)
-{
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	return vram && tandem_vram_is_retired(vram, tandem_page_index(vram, page), 1);
-}
-
-static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wish *wish,
-			     unsigned long pfn)
-{
-	struct tandem_place place;
-	u64 pte = TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
-
-	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR ||
-	    !tandem_page_place(as->tdev, hmm_pfn_to_page(pfn), &place) ||
-	    tandem_page_is_lost(hmm_pfn_to_page(pfn)))
-		return 0;
-	pte |= place.address | FIELD_PREP(TANDEM_PTE_APERTURE, place.aperture) |
-	       FIELD_PREP(TANDEM_PTE_PEER, place.peer);
-	if (!(pfn & HMM_PFN_WRITE) ||
-	    (wish->read_only && place.aperture == TANDEM_APERTURE_SYSTEM))
-		return pte;
-	pte |= TANDEM_PTE_WRITE;
-	if (place.aperture == TANDEM_APERTURE_VRAM ||
-	    as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
-		pte |= TANDEM_PTE_ATOMIC;
-	return pte;
-}
-
-/*
- * Is the page part of a mapping of 2 MiB or more? hmm: such a mapping begins aligned, and its pages
- * are alike.
- */
-static bool tandem_window_is_huge(const struct tandem_window *window)
-{
-	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
-	const struct tandem_mirror_wish *wish = &window->wish;
-
-	if (hmm_pfn_to_map_order(tandem_window_pfn(window)) < TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
-		return false;
-	/* A leaf for all of it may not take in what has another wish. */
-	if (wish->to && (wish->from > block || wish->to < block + (1ULL << TANDEM_LEAF_2M)))
-		return false;
-	return !window->in_pages;
-}
-
-/* Is the page part of a block of VRAM of which something is lost? */
-static bool tandem_block_is_lost(const struct page *page)
-{
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	return vram && tandem_vram_is_retired(vram,
-					      round_down(tandem_page_index(vram, page),
-							 TANDEM_BLOCK_PAGES),
-					      TANDEM_BLOCK_PAGES);
-}
-
-/* Could that be the case for any page that this GPU maps? */
-static bool tandem_vram_may_be_lost(struct tandem_device *tdev)
-{
-	return READ_ONCE(tdev->vram.retired_pages) || tdev->vram.fabric != TANDEM_FABRIC_NONE;
-}
-
-/* Why the device cannot have this page. With -EREMOTE a reference to the GPU that it lies in. */
-static int tandem_window_refusal(struct tandem_as *as, struct tandem_window *window,
-				 unsigned long pfn)
-{
-	struct tandem_place place;
-	struct page *page;
-
-	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR)
-		return -EFAULT;
-	page = hmm_pfn_to_page(pfn);
-	if (tandem_page_is_lost(page))
-		return -EHWPOISON;
-	if (!tandem_page_vram(page) || tandem_page_place(as->tdev, page, &place))
-		return -EFAULT;
-	window->foreign = tandem_page_vram(page)->tdev;
-	tandem_device_get(window->foreign);
-	return -EREMOTE;
-}
-
-/*
- * Chunk lock held, the sequence is still good: can the device have every page asked for?
- * -EHWPOISON: one of them is lost. -EREMOTE: one lies in a GPU that this one cannot reach, and that
- * the CPU can: Linux did not bring it home.
- */
-static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *window)
-{
-	unsigned int i;
-
-	if (window->prepared && tandem_window_is_huge(window))
-		window->in_pages = tandem_block_is_lost(hmm_pfn_to_page(tandem_window_pfn(window)));
-	for (i = tandem_window_first(window); i < tandem_window_last(window); i++) {
-		if (tandem_mirror_pte(as, &window->wish, window->pfns[i]))
-			continue;
-		return tandem_window_refusal(as, window, window->pfns[i]);
-	}
-	return 0;
-}
-
-static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window,
-				      struct tandem_gather *gather,
-				      struct tandem_service_result *result)
-{
-	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
-	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
-
-	if (tandem_window_is_huge(window)) {
-		u64 pte = tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) -
-			  (window->va - block);
-
-		result->start = block;
-		result->end = block + (1ULL << TANDEM_LEAF_2M);
-		return tandem_pt_map_2m(&as->pt, block, pte, gather);
-	}
-	for (i = 0; i < count; i++)
-		window->ptes[i] = tandem_mirror_pte(as, &window->wish, window->pfns[i]);
-	result->start = window->start;
-	result->end = window->end;
-	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
-}
-
-/* The block of VRAM that the page asked for lies in is not the next to be evicted. */
-static void tandem_window_touch(struct tandem_as *as, const struct tandem_window *window)
-{
-	struct page *page = hmm_pfn_to_page(tandem_window_pfn(window));
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	if (vram)
-		tandem_vram_touch(vram, tandem_page_index(vram, page));
-}
-
-/*
- * Chunk lock held, the sequence is still good: writes the entries. What they replace is
- * invalidated, or else a translation without the permission would live on and the access fault for
- * ever.
- */
-static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk,
-					       struct tandem_window *window,
-					       struct tandem_service_result *result)
-{
-	struct tandem_gather gather = { 0 };
-	struct tandem_as *as = chunk->as;
-	unsigned int written = tandem_window_map(as, window, &gather, result);
-	struct tandem_invalidate entry = {
-		.cause = TANDEM_CAUSE_UPGRADE,
-		.start = gather.start,
-		.end = gather.end,
-		.notify_start = result->start,
-		.notify_end = result->end,
-	};
-
-	lockdep_assert_held(&chunk->lock);
-	tandem_window_touch(as, window);
-	chunk->pages += written - gather.pages;
-	result->pages = written;
-	atomic64_add(written, &as->stats.pages_mapped);
-	if (!gather.pages) {
-		tandem_invalidate_unreserve(as->tdev);
-		return (struct tandem_fence){ .epoch = as->epoch };
-	}
-	chunk->fence = tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP);
-	return chunk->fence;
-}
-
-static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk,
-				struct tandem_window *window, unsigned long sequence,
-				struct tandem_service_result *result)
-{
-	struct tandem_fence fence = { .epoch = as->epoch };
-	int ret;
-
-	/* A huge page of which a part is lost is mapped in small ones: for that, too, be prepared. */
-	window->in_pages = false;
-	window->prepared = !tandem_window_is_huge(window) || tandem_vram_may_be_lost(as->tdev);
-	ret = tandem_pt_prepare(&as->pt, window->va, window->prepared);
-	if (ret)
-		return ret;
-	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
-	mutex_lock(&chunk->lock);
-	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
-		ret = -ENODEV;
-	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
-		ret = -EBUSY;
-	/* Only now may pages be looked at: until the lock they could have been anybody's. */
-	else
-		ret = tandem_window_can_map(as, window);
-	if (!ret)
-		fence = tandem_chunk_commit(chunk, window, result);
-	mutex_unlock(&chunk->lock);
-	if (ret)
-		tandem_invalidate_unreserve(as->tdev);
-	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
-	return ret;
-}
-
-/*
- * Linux reports a private page of ours that is read-only (shared after a fork, protected) as it is
- * and leaves the write to us: at home, the write is an ordinary one.
- */
-static int tandem_window_bring_home(struct tandem_as *as, struct tandem_device *tdev,
-				    const struct tandem_window *window)
-{
-	struct tandem_moved moved = { 0 };
-	int ret = tandem_migrate_home(as, tdev, window->va, window->va_end,
-				      TANDEM_MIGRATE_GPU_FAULT, &moved);
-
-	return ret ?: -EAGAIN;
-}
-
-/*
- * One round. -EBUSY: a notifier came in between. -EAGAIN: the pages were faulted in, a notifier came
- * in between (ours, for copy on write, perhaps), and the window has to be looked at again.
- */
-static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
-			     struct tandem_window *window, struct tandem_service_result *result)
-{
-	struct hmm_range range = {
-		.notifier = &chunk->notifier,
-		.hmm_pfns = window->pfns,
-		.dev_private_owner = tandem_vram_owner(as->tdev),
-	};
-	int ret;
-
-	range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
-	ret = tandem_window_snapshot(as, window, &range);
-	if (ret)
-		return ret;
-	if (!tandem_window_is_served(window)) {
-		ret = tandem_window_fault(window, chunk, range.notifier_seq);
-		if (!ret && !tandem_window_is_served(window))
-			ret = tandem_window_bring_home(as, as->tdev, window);
-	}
-	ret = ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
-	if (ret == -EREMOTE) {
-		ret = tandem_window_bring_home(as, window->foreign, window);
-		tandem_device_put(window->foreign);
-	}
-	return ret;
-}
-
-/* No mapping there is no reason to watch the place. */
-static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *window)
-{
-	int ret;
-
-	if (window->va_end > min_t(u64, TASK_SIZE_MAX, TANDEM_VA_LIMIT))
-		return -ENOENT;
-	mmap_read_lock(as->mm);
-	ret = tandem_window_choose(as, window);
-	mmap_read_unlock(as->mm);
-	return ret;
-}
-
-/*
- * Maps `pages` pages that the device asked for, from va on and inside one 2 MiB block, and what of
- * their neighbourhood is present. Called with a reference to mm_users, with no lock held. 0 also
- * when notifiers kept colliding until the time was over: the device will ask again. For one page,
- * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
- * had. For several, an error says only that not all of them can be had together.
- */
-int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
-			struct tandem_mirror_wish wish, struct tandem_service_result *result)
-{
-	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_retry_ms);
-	struct tandem_window *window;
-	struct tandem_chunk *chunk;
-	int ret;
-
-	window = kvmalloc_obj(*window, GFP_KERNEL);
-	if (!window)
-		return -ENOMEM;
-	window->va = round_down(va, PAGE_SIZE);
-	window->va_end = window->va + (u64)pages * PAGE_SIZE;
-	window->wish = wish;
-	ret = tandem_mirror_check(as, window);
-	if (ret)
-		goto out;
-	chunk = tandem_chunk_get(as, va);
-	ret = PTR_ERR_OR_ZERO(chunk);
-	if (ret)
-		goto out;
-	for (;;) {
-		ret = tandem_mirror_try(as, chunk, window, result);
-		if ((ret != -EBUSY && ret != -EAGAIN) || time_after(jiffies, deadline))
-			break;
-		if (ret == -EBUSY)
-			atomic64_inc(&as->stats.faults_retried);
-	}
-	if (ret == -EFAULT)
-		/* The mapping may have gone meanwhile: then say so. */
-		ret = tandem_mirror_check(as, window) ?: tandem_poison_why(as->mm, window->va);
-	if (ret == -EBUSY || ret == -EAGAIN)
-		ret = 0;
-out:
-	kvfree(window);
-	return ret;
-}
-
-/* Chunk lock held, the sequence is still good. */
-static bool tandem_window_is_in_vram(struct tandem_as *as, const struct tandem_window *window)
-{
-	struct tandem_place place;
-	unsigned int i;
-
-	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
-		if (!(window->pfns[i] & HMM_PFN_VALID) ||
-		    !tandem_page_place(as->tdev, hmm_pfn_to_page(window->pfns[i]), &place) ||
-		    place.aperture != TANDEM_APERTURE_VRAM)
-			return false;
-	return true;
-}
-
-/*
- * Are these pages, inside one 2 MiB block, in this GPU's memory already? False also if something
- * changed while this looked. With a reference to mm_users.
- */
-bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages)
-{
-	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
-	struct tandem_window *window = chunk ? kvmalloc_obj(*window, GFP_KERNEL) : NULL;
-	struct hmm_range range = { .dev_private_owner = tandem_vram_owner(as->tdev) };
-	bool there = false;
-
-	if (!window)
-		return false;
-	window->va = va;
-	window->va_end = va + (u64)pages * PAGE_SIZE;
-	window->wish = (struct tandem_mirror_wish){ .around = PAGE_SIZE };
-	range.notifier = &chunk->notifier;
-	range.hmm_pfns = window->pfns;
-	range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
-	if (!tandem_window_snapshot(as, window, &range)) {
-		mutex_lock(&chunk->lock);
-		there = !mmu_interval_read_retry(&chunk->notifier, range.notifier_seq) &&
-			tandem_window_is_in_vram(as, window);
-		mutex_unlock(&chunk->lock);
-	}
-	kvfree(window);
-	return there;
-}
+/* ---- what the device has now ---- */
 
 /* The device's entry for this page as it is now, or 0. */
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va)
 {
-	struct tandem_chunk *chunk = xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);
+	struct tandem_chunk *chunk = tandem_chunk_find(as, va);
 	u64 pte = 0;
 
 	if (!chunk)
@@ -742,7 +248,7 @@ bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atom
  */
 void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
 {
-	struct tandem_chunk *chunk = xa_load(&as->chunks, start >> TANDEM_CHUNK_SHIFT);
+	struct tandem_chunk *chunk = tandem_chunk_find(as, start);
 	struct tandem_invalidate entry = {
 		.cause = TANDEM_CAUSE_UPGRADE,
 		.notify_start = start,
@@ -765,7 +271,7 @@ void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
 /* Did the device use anything in the range, inside one chunk, since this was last asked? */
 bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end)
 {
-	struct tandem_chunk *chunk = xa_load(&as->chunks, start >> TANDEM_CHUNK_SHIFT);
+	struct tandem_chunk *chunk = tandem_chunk_find(as, start);
 	bool used = false;
 
 	if (!chunk)
