@@ -165,7 +165,8 @@ struct Surroundings {
 Result run(const Options &options)
 {
 	Surroundings surroundings(options.threads);
-	auto device = tandem::Device::open();
+	tandem_open_options how = {0, nullptr, options.memory == Memory::Device ? TANDEM_INIT_MIGRATE : 0u};
+	auto device = tandem::Device::open(&how);
 	if (!device)
 		return {false, 0, 0, device.error().text + "\n"};
 	std::optional<Crowd> crowd;
@@ -173,6 +174,9 @@ Result run(const Options &options)
 		if (device->query()->vram_kind == TANDEM_VRAM_NONE)
 			return {false, 0, 0, "the GPU has no memory for processes\n"};
 		crowd.emplace(*device);
+		/* From here on the GPU's memory is full: whatever goes there drives something out. */
+		for (std::uint64_t part = 0; part < crowd->parts(); part++)
+			static_cast<void>(device->prefetch(crowd->part(part), Crowd::part_bytes, TANDEM_LOCATION_DEVICE));
 	}
 	Shared shared;
 	shared.end = shared.start + std::chrono::seconds(options.seconds);

@@ -27,9 +27,12 @@ protected:
 		write_file(std::string(driver) + "bind", address_);
 		expect_new_gpu();
 	}
+	/* An address space that was closed a moment ago holds the module until a work item has freed it. */
 	void unload()
 	{
-		ASSERT_SYS(syscall(SYS_delete_module, "tandem", O_NONBLOCK));
+		auto is_gone = [] { return syscall(SYS_delete_module, "tandem", O_NONBLOCK) == 0 || errno != EWOULDBLOCK; };
+
+		ASSERT_TRUE(sweeper::wait_until(is_gone)) << "the module is in use for good";
 		EXPECT_FALSE(exists("/dev/tandem0"));
 	}
 	void load()

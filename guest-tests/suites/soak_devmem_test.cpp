@@ -11,7 +11,8 @@ TEST(SoakDevmem, four_threads_for_a_few_seconds)
 	soak::Result result = soak::run({.seed = 21, .seconds = 6, .threads = 4, .progress = false, .memory = soak::Memory::Device});
 
 	EXPECT_TRUE(result.good) << result.report;
-	EXPECT_GT(result.operations, 20u);
+	/* Two for each thread: one operation takes a second if the machine has other things to do. */
+	EXPECT_GE(result.operations, 8u);
 	EXPECT_GT(result.rounds, 2u);
 	EXPECT_GT(result.pages_to_vram, 0u);
 	EXPECT_GT(result.pages_to_system, 0u);

@@ -38,6 +38,18 @@ std::uint64_t count_lines(const std::string &text)
 	return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
+/* Free pages that wait in the processors' own lists, and pages of compressed memory: neither has a line in /proc/meminfo. */
+std::uint64_t pages_by_zone()
+{
+	std::uint64_t pages = 0;
+
+	for_each_line(mm_system::read_file("/proc/zoneinfo"), [&](const std::string &name, std::uint64_t value) {
+		if (name == "count:" || name == "nr_zspages")
+			pages += value;
+	});
+	return pages;
+}
+
 /* Pages of the machine's that are neither free nor used for anything that Linux counts: a page that was lost is among them. */
 std::uint64_t unaccounted_pages()
 {
@@ -45,7 +57,7 @@ std::uint64_t unaccounted_pages()
 
 	for_each_line(mm_system::read_file("/proc/meminfo"),
 		      [&](const std::string &name, std::uint64_t value) { kb[name] = value; });
-	std::uint64_t known = 0;
+	std::uint64_t known = 4 * pages_by_zone();
 	for (const char *name : {"MemFree:", "Cached:", "Buffers:", "AnonPages:", "Slab:", "KernelStack:", "PageTables:",
 				 "SecPageTables:", "Percpu:", "SwapCached:", "VmallocUsed:", "Zswap:"})
 		known += kb[name];
@@ -148,7 +160,7 @@ std::string difference_after_a_while(const Books &before, std::uint64_t retired)
 		text = now.difference(before);
 		if (text.empty())
 			break;
-		if (attempt == 0) /* empties the processors' lists of free pages, which count as nothing */
+		if (attempt % 16 == 0) /* empties the processors' lists of free pages, which count as nothing */
 			mm_system::write_file("/proc/sys/vm/compact_memory", "1");
 		usleep(20'000);
 	}
