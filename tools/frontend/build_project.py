@@ -5,6 +5,7 @@ Each checkout has a build directory of its own in the cache, named after its pat
 and for the driver a key over its small inputs. Nothing is written into the checkout.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -145,7 +146,17 @@ def _install() -> None:
                             cwd=build, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if result.returncode != 0:
         raise FrontendError("meson install failed:", details=(result.stdout + result.stderr).splitlines()[-20:])
+    _remove_stale()
     _stage_stamp().touch()
+
+
+def _remove_stale() -> None:
+    """What meson.build described once and does not any more, a test say: it would be run for ever."""
+    listing = json.loads((build_directory() / "meson-info/intro-installed.json").read_text())
+    installed = {stage_directory() / target.lstrip("/") for target in listing.values()}  # files, and directories as a whole
+    for path in files_below(stage_directory()):
+        if installed.isdisjoint((path, *path.parents)):
+            path.unlink()
 
 
 def _configured_meson(build: Path) -> list[str]:

@@ -175,6 +175,18 @@ class Meson(ProjectCase):
         build_project.ensure_project(self.reporter, 1, False)
         self.assertTrue((build_project.guest_directory() / "bin/program").exists())
 
+    def test_what_is_not_described_any_more_is_not_there_any_more(self):
+        with (self.checkout / "meson.build").open("a") as file:
+            file.write("executable('old', 'program.c', install: true)\ninstall_subdir('hw-model', install_dir: 'share')\n")
+        build_project.ensure_project(self.reporter, 1, False)
+        self.assertTrue((build_project.guest_directory() / "bin/old").exists())
+        text = (self.checkout / "meson.build").read_text()
+        self.write("meson.build", text.replace("executable('old', 'program.c', install: true)", ""))
+        build_project.ensure_project(self.reporter, 1, False)
+        left = {path.name for path in build_project.guest_directory().rglob("*")}
+        self.assertNotIn("old", left)
+        self.assertLessEqual({"program", "libtandem-model.so", "model.c"}, left)
+
     def test_a_compile_error_is_shown(self):
         self.write("program.c", "int main(void) { return nonsense; }\n")
         with self.assertRaises(FrontendError) as caught:
