@@ -14,8 +14,8 @@ struct Benchmark {
 
 constexpr Benchmark benchmarks[] = {
 	{"hash", bench::hash},     {"faults", bench::faults}, {"fault-latency", bench::fault_latency},
-	{"munmap", bench::munmap_2m}, {"pages", bench::pages},   {"copy", bench::copy},
-	{"migrate", bench::migrate},
+	{"munmap", bench::munmap_2m}, {"pages", bench::pages},   {"busy", bench::busy},
+	{"copy", bench::copy},     {"migrate", bench::migrate},
 };
 
 } // namespace

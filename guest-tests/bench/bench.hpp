@@ -69,6 +69,8 @@ public:
 	/* One lane each `stride` bytes of the mapping writes a word. */
 	void touch(const Mapping &mapping, std::uint64_t stride) const;
 	void run(const char *kernel, std::uint32_t lanes, const void *arguments) const;
+	/* As many as it holds at once: how one sizes a grid whose lanes each walk through many elements. */
+	std::uint32_t resident_lanes() const;
 	std::uint64_t pages_mirrored() const { return need(device.stats()).pages_mirrored; }
 
 	tandem::Device device;
@@ -104,6 +106,7 @@ void faults();
 void fault_latency();
 void munmap_2m();
 void pages();
+void busy();
 void copy();
 void migrate();
 

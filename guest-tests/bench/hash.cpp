@@ -26,14 +26,6 @@ std::uint64_t checksum(const std::uint64_t *words)
 	return sum;
 }
 
-/* As many as the GPU holds at once: how one sizes a grid whose lanes each walk through many elements. */
-std::uint32_t resident_lanes(const Gpu &gpu)
-{
-	tandem_ioc_query info = need(gpu.device.query());
-
-	return info.compute_units * info.waves_per_cu * info.wave_lanes;
-}
-
 /* All passes are in the queue at once: what is measured is the kernel, and a 16th of a launch. */
 std::uint64_t run_passes(const Gpu &gpu, std::uint32_t lanes, const hash_arguments &arguments)
 {
@@ -56,7 +48,7 @@ void hash()
 	auto *words = reinterpret_cast<std::uint64_t *>(in.at());
 	hash_arguments arguments = {reinterpret_cast<unsigned long *>(in.at()), reinterpret_cast<unsigned long *>(out.at()),
 				    elements};
-	const std::uint32_t lanes = resident_lanes(gpu);
+	const std::uint32_t lanes = gpu.resident_lanes();
 	Samples rates;
 
 	for (std::uint64_t i = 0; i < elements; i++)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the mirror costs the CPU when it takes memory away: munmap of a resident 2 MiB range that the GPU has mapped against one in
- * a process that never opened the GPU; and dropping one page out of 1 Ki and out of 1 Mi mirrored pages.
+ * a process that never opened the GPU; dropping one page out of 1 Ki and out of 1 Mi mirrored pages; and dropping one page while
+ * all of the GPU's lanes compute, against an idle GPU: the invalidation has to come between their instructions.
  */
 #include "bench.hpp"
 
@@ -10,6 +11,10 @@
 #include <random>
 #include <sys/mman.h>
 #include <unistd.h>
+
+extern "C" {
+#include "hash.h"
+}
 
 namespace bench {
 
@@ -20,6 +25,9 @@ constexpr unsigned munmap_rounds = 60;
 constexpr std::uint64_t file_bytes = 64 << 20;
 constexpr std::uint64_t few_pages = 1 << 10, many_pages = 1 << 20;
 constexpr unsigned page_rounds = 200;
+constexpr unsigned busy_rounds = 200;
+constexpr std::uint64_t busy_elements = 1 << 22; /* half a second of work in all */
+constexpr unsigned busy_passes = 16;
 
 double time_unmap(Mapping &mapping)
 {
@@ -90,6 +98,17 @@ Peer::Sampler drop_pages(int fd, std::uint64_t count)
 	};
 }
 
+/* Each page once: it is mirrored but the first time. */
+Samples drop_each_page(Mapping &mapping, unsigned first)
+{
+	Samples samples;
+
+	for (unsigned page = first; page < first + busy_rounds; page++)
+		samples.push_back(static_cast<double>(
+			time_ns([&] { madvise(mapping.at(page * page_bytes), page_bytes, MADV_DONTNEED); })));
+	return samples;
+}
+
 } // namespace
 
 void munmap_2m()
@@ -116,6 +135,32 @@ void pages()
 	}
 	print("of-1k", "ns", of_few);
 	print("of-1m", "ns", of_many);
+}
+
+void busy()
+{
+	Gpu gpu;
+	Mapping mapping(2 * busy_rounds * page_bytes, Mapping::Pages::Small), words(busy_elements * 8, Mapping::Pages::Huge);
+	std::uint64_t before = gpu.pages_mirrored();
+	auto *all = reinterpret_cast<unsigned long *>(words.at());
+	hash_arguments arguments = {all, all, busy_elements};
+	const std::uint32_t lanes = gpu.resident_lanes();
+	auto done = need(tandem::Signal::create(busy_passes));
+	auto kernel = need(gpu.module.kernel("bench_hash"));
+
+	mapping.touch(), words.touch();
+	gpu.touch(mapping, page_bytes);
+	if (gpu.pages_mirrored() < before + 2 * busy_rounds)
+		fail("the pages were not mirrored");
+	gpu.run("bench_hash", lanes, &arguments);
+	print("idle", "ns", drop_each_page(mapping, 0));
+	for (unsigned pass = 0; pass < busy_passes; pass++)
+		need(gpu.queue.dispatch(kernel, {lanes}, {256}, &arguments, done.get()));
+	Samples busy = drop_each_page(mapping, busy_rounds);
+	if (done.value() == 0)
+		fail("the kernel ended before the last page was dropped");
+	print("busy", "ns", busy);
+	need(gpu.queue.wait(done, Gpu::time_limit_ns));
 }
 
 } // namespace bench

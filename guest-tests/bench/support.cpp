@@ -109,6 +109,13 @@ void Gpu::run(const char *kernel, std::uint32_t lanes, const void *arguments) co
 	need(queue.run(need(module.kernel(kernel)), {lanes}, {256}, arguments, 0, time_limit_ns));
 }
 
+std::uint32_t Gpu::resident_lanes() const
+{
+	tandem_ioc_query info = need(device.query());
+
+	return info.compute_units * info.waves_per_cu * info.wave_lanes;
+}
+
 void Gpu::touch(const Mapping &mapping, std::uint64_t stride) const
 {
 	bench_touch_arguments arguments = {mapping.at(), stride, mapping.bytes() / stride};

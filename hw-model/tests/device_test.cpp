@@ -334,7 +334,7 @@ TEST(Device, PacketsWithoutBarrierBitOverlap) {
   auto second = process.dispatch(process.load_kernel(kernels::store_ids(), 1));
   second.kernarg_address = AqlProducer::kData + 4096;
   process.submit(second);
-  driver.run(3000);
+  driver.run(20000);  // some turns of both
   EXPECT_EQ(driver.host.at<uint64_t>(other), 1u);
   driver.host.at<uint64_t>(data) = 1;
   EXPECT_EQ(driver.settle(), TANDEM_RUN_IDLE);

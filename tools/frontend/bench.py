@@ -113,6 +113,11 @@ def measure_pages(bench):
     return [compare("invalidate.page.growth_1k_to_1m_pages", "ns", samples["of-1m"], samples["of-1k"], at_most=2)]
 
 
+def measure_busy(bench):
+    samples = bench.in_guest("busy")
+    return [compare("invalidate.page.busy_vs_idle", "ns", samples["busy"], samples["idle"])]
+
+
 def measure_migrate(bench):
     """In one guest, in two processes that take turns: this driver, and the kernel's module test_hmm."""
     guest = bench.guest_with_test_hmm()
@@ -176,6 +181,7 @@ MEASUREMENTS = (
     Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.walk.growth_64_to_4096_waiting",
                               "tlb.invalidate_page")),
     Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),
+    Measurement(measure_busy, ("invalidate.page.busy_vs_idle",)),
     Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
     Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
 )

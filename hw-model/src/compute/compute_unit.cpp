@@ -21,8 +21,8 @@ using compute::WaveState;
 namespace {
 
 // Instructions of one turn. Long, because the registers of a wavefront that comes back are no longer in the host's nearest
-// cache; run_wave() sees to it that nobody waits for the end of it.
-constexpr uint64_t kTurn = 1024;
+// caches (all resident ones together fill its second level); run_wave() sees to it that nobody waits for the end of it.
+constexpr uint64_t kTurn = 4096;
 // Once a wavefront waits for a translation: the walk makes its steps between the calls of run().
 constexpr uint64_t kRestWhileOneWaits = 64;
 

@@ -2,26 +2,31 @@
 // Step "compute unit": jumps, branches, fences, traps, and the instructions that lanes use to act together
 // (tandem_kernel_isa.h). Compiled for several x86-64 levels; see execute.h.
 #include "compute/execute.h"
+#include "compute/row_tests.h"
 #include "compute/unit_context.h"
 
 namespace tandem::compute {
 namespace {
 
 using u64 = uint64_t;
-using i64 = int64_t;
 
-struct Equal { static bool of(u64 a, u64 b) { return a == b; } };
-struct NotEqual { static bool of(u64 a, u64 b) { return a != b; } };
-struct Less { static bool of(u64 a, u64 b) { return static_cast<i64>(a) < static_cast<i64>(b); } };
-struct NotLess { static bool of(u64 a, u64 b) { return static_cast<i64>(a) >= static_cast<i64>(b); } };
-struct LessUnsigned { static bool of(u64 a, u64 b) { return a < b; } };
-struct NotLessUnsigned { static bool of(u64 a, u64 b) { return a >= b; } };
+using V = LaneVector;
+using Truth = SignedLaneVector;
+
+TANDEM_ALWAYS_INLINE SignedLaneVector s(V v) { return reinterpret_cast<SignedLaneVector>(v); }
+
+struct Equal { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return a == b; } };
+struct NotEqual { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return a != b; } };
+struct Less { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return s(a) < s(b); } };
+struct NotLess { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return s(a) >= s(b); } };
+struct LessUnsigned { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return a < b; } };
+struct NotLessUnsigned { TANDEM_ALWAYS_INLINE static Truth of(V a, V b) { return a >= b; } };
 
 template <typename Condition>
 Next branch(Wave& w, const Decoded& d) {
   const u64* a = w.x[d.rs1].lane;
   const u64* b = w.x[d.rs2].lane;
-  const LaneMask taken = lanes_where([&](uint32_t i) { return Condition::of(a[i], b[i]); }) & w.active;
+  const LaneMask taken = lanes_where_rows<Condition>(a, b) & w.active;
   if (taken == 0) return Next::Sequential;
   const u64 target = static_cast<u64>(d.imm);
   if (taken == w.active) {

@@ -9,6 +9,7 @@
 // go byte by byte and are not atomic.
 #include "compute/execute.h"
 #include "compute/lane_access.h"
+#include "compute/row_tests.h"
 
 namespace tandem::compute {
 namespace {
@@ -64,15 +65,11 @@ TANDEM_ALWAYS_INLINE void addresses(const Wave& w, const Decoded& d, u64* addres
 // Whether the lanes' elements lie side by side: of addresses, or of the base register, to which all lanes add the same.
 template <typename T>
 TANDEM_ALWAYS_INLINE bool consecutive(const u64* address) {
-  u64 different = 0;
-  TANDEM_FOR_LANES(i) different |= address[i] ^ (address[0] + i * sizeof(T));
-  return different == 0;
+  return rises_by(address, sizeof(T));
 }
 
 TANDEM_ALWAYS_INLINE bool same_for_all(const u64* address) {
-  u64 different = 0;
-  TANDEM_FOR_LANES(i) different |= address[i] ^ address[0];
-  return different == 0;
+  return rises_by(address, 0);
 }
 
 // [va, va + bytes) is aligned for T and not LDS; whether it is mapped is another question.

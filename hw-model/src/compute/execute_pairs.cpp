@@ -50,8 +50,8 @@ template <> struct Behind<PairOp::Srli> : WithImmediate<Srl> {};
 template <> struct Behind<PairOp::Mul> : WithRegister<Mul> {};
 
 // No row is read after it is written: what the second takes from the first is kForward. If both write one register, the
-// first's result is seen by nobody else.
-template <PairOp kFirst, PairOp kSecond, bool kForward>
+// first's result is seen by nobody else, and is not written (kHidden): half of what a pair costs is writing rows.
+template <PairOp kFirst, PairOp kSecond, bool kForward, bool kHidden>
 Next pair(Wave& w, const Decoded& d) {
   using First = Behind<kFirst>;
   using Second = Behind<kSecond>;
@@ -60,12 +60,12 @@ Next pair(Wave& w, const Decoded& d) {
   const auto b = First::operand(w, d);
   const u64* p = w.x[e.rs1].lane;
   const auto q = Second::operand(w, e);
-  u64* r = w.x[d.rd == e.rd ? kSinkRegister : d.rd].lane;
+  u64* r = w.x[d.rd].lane;
   u64* s = w.x[e.rd].lane;
   TANDEM_FOR_LANES(i) {
     const u64 first = First::of(a[i], b[i]);
     const u64 second = Second::of(kForward ? first : p[i], q[i]);
-    r[i] = first;
+    if (!kHidden) r[i] = first;
     s[i] = second;
   }
   return Next::Sequential;
@@ -75,8 +75,10 @@ template <uint32_t kFirst, uint32_t kSecond>
 void fill_from(PairTable& table) {
   if constexpr (kSecond < kPairOps) {
     constexpr auto first = static_cast<PairOp>(kFirst), second = static_cast<PairOp>(kSecond);
-    table.at[kFirst][kSecond][0] = pair<first, second, false>;
-    table.at[kFirst][kSecond][1] = pair<first, second, true>;
+    table.at[kFirst][kSecond][0][0] = pair<first, second, false, false>;
+    table.at[kFirst][kSecond][0][1] = pair<first, second, false, true>;
+    table.at[kFirst][kSecond][1][0] = pair<first, second, true, false>;
+    table.at[kFirst][kSecond][1][1] = pair<first, second, true, true>;
     fill_from<kFirst, kSecond + 1>(table);
   } else if constexpr (kFirst + 1 < kPairOps) {
     fill_from<kFirst + 1, 0>(table);

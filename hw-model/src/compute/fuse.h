@@ -24,9 +24,9 @@ enum class PairOp : uint8_t {
 };
 inline constexpr uint32_t kPairOps = static_cast<uint32_t>(PairOp::Count);
 
-// [first][second][the second's rs1 is the first's rd].
+// [first][second][the second's rs1 is the first's rd][they have the same rd].
 struct PairTable {
-  Handler at[kPairOps][kPairOps][2] = {};
+  Handler at[kPairOps][kPairOps][2][2] = {};
 };
 
 // Both are decoded and have their handlers. The second's operands may be exchanged, where that means the same.

@@ -13,9 +13,9 @@ namespace {
 // copies. Short enough that these are served within microseconds.
 constexpr uint64_t kShortTurn = 64;
 // While there is nothing but wavefronts. What comes from outside ends it early (should_yield()), after each unit had a short one.
-constexpr uint64_t kLongTurn = 1024;
+constexpr uint64_t kLongTurn = 4096;
 // A queue's time slice ends between turns; so many of all units fit into it at least.
-constexpr uint64_t kTurnsInSlice = 4;
+constexpr uint64_t kTurnsInSlice = 1;
 // While wavefronts run, queues that poll memory do so only each few rounds, or after so many instructions.
 constexpr uint32_t kRoundsBetweenPolls = 8;
 constexpr uint64_t kTicksBetweenPolls = 2048;
