@@ -167,11 +167,14 @@ TEST(Queue, ASlotIsInvalidBeforeItsIndexIsPublished) {
   EXPECT_TRUE(checked);
 }
 
-TEST(Queue, SignalsWorkWithoutPcieAtomics) {
+void check_signals(tandem_atomics mode, uint32_t pause) {
   tandem_model_config config = small_config();
-  config.pcie_atomics = false;
+  config.atomics = mode;
+  config.atomic_pause = pause;
   TestDriver driver(config);
-  EXPECT_FALSE(driver.read32(TANDEM_REG_FEATURES) & TANDEM_FEATURE_PCIE_ATOMICS);
+  const uint32_t features = driver.read32(TANDEM_REG_FEATURES);
+  EXPECT_EQ(bool(features & TANDEM_FEATURE_PCIE_ATOMICS), mode == TANDEM_ATOMICS_PCIE);
+  EXPECT_EQ(bool(features & TANDEM_FEATURE_EXCLUSIVE_ATOMICS), mode == TANDEM_ATOMICS_EXCLUSIVE);
   AqlProducer process(driver);
   const uint64_t data = process.table.map_new(kData, 4096);
   process.signal(0).value = 3;
@@ -181,6 +184,12 @@ TEST(Queue, SignalsWorkWithoutPcieAtomics) {
   driver.settle();
   EXPECT_EQ(process.signal(0).value, 2);
   EXPECT_EQ(driver.host.at<uint64_t>(data), 256u);
+}
+
+TEST(Queue, SignalsWorkWhateverAtomicsAreWorth) {
+  check_signals(TANDEM_ATOMICS_PCIE, 0);
+  for (const tandem_atomics mode : {TANDEM_ATOMICS_EXCLUSIVE, TANDEM_ATOMICS_VRAM})
+    for (const uint32_t pause : {0, 1, 200}) check_signals(mode, pause);
 }
 
 // Without the right in the PTE an atomic faults, whoever does it: the process must own the page exclusively first.

@@ -122,7 +122,8 @@ TEST_F(Link, BeyondAPeersMemoryThereIsNothing) {
 // Without PCIe AtomicOps an atomic on system memory is a plain load, modify and store; on the link it is an atomic.
 TEST(LinkAtomics, ArePlainHostAtomicsOnAPeerWhateverPcieCan) {
   tandem_model_config config = linked_config();
-  config.pcie_atomics = false;
+  config.atomics = TANDEM_ATOMICS_EXCLUSIVE;
+  config.atomic_pause = 200;
   TestDriver driver(config);
   FakeHost other(4096, kVram);
   driver.host.peers[kPeer] = &other;

@@ -41,7 +41,7 @@ class UserQueueTest : public testing::Test {
   Host clock{ops, &host};
   Trace trace{ops, &host, true};
   UserQueue queue{{.pasid = Pasid{{1}}, .id = QueueId{{3}}, .ring = gva(kRing), .indices = gva(kIndices), .ring_order = kOrder},
-                  translator, memory, attention, trace, clock, true};
+                  translator, memory, attention, trace, clock};
 };
 
 TEST_F(UserQueueTest, NothingIsFetchedBeforeTheDoorbell) {

@@ -50,10 +50,18 @@ struct tandem_model_config {
 	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
 	uint32_t fabric;               /* number on the link between GPUs, 0..15, or TANDEM_FABRIC_NONE */
 	uint64_t seed;                 /* for every choice that the hardware leaves open */
-	bool pcie_atomics;             /* system-scope atomics are atomic against the CPUs */
+	uint32_t atomics;              /* enum tandem_atomics */
+	uint32_t atomic_pause;         /* ticks between load and store of an atomic that is no host atomic */
 	bool vram_bar;                 /* reported in TANDEM_REG_FEATURES */
 	bool test_hooks;               /* TANDEM_REG_TEST_* work */
 	bool trace;                    /* call ops->trace for every event from the start */
+};
+
+/* What atomics on system memory are worth. */
+enum tandem_atomics {
+	TANDEM_ATOMICS_PCIE      = 0, /* PCIe AtomicOps: atomic against the CPUs */
+	TANDEM_ATOMICS_EXCLUSIVE = 1, /* a load and a store: atomic only while no CPU can reach the page */
+	TANDEM_ATOMICS_VRAM      = 2, /* the same, and the driver is told not to try: atomics only in VRAM */
 };
 
 /* In which order queued stores become visible. */
@@ -191,7 +199,7 @@ TANDEM_MODEL_EXPORT bool tandem_model_describe(const struct tandem_model *model,
 						void (*write)(void *to, const char *text), void *to);
 
 /* Version of this interface: the host compares it with TANDEM_MODEL_INTERFACE. */
-#define TANDEM_MODEL_INTERFACE 2
+#define TANDEM_MODEL_INTERFACE 3
 TANDEM_MODEL_EXPORT uint32_t tandem_model_interface(void);
 
 #ifdef __cplusplus

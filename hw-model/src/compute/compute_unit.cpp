@@ -33,6 +33,7 @@ const char* name_of(WaveState state) {
   switch (state) {
     case WaveState::Ready: return "ready";
     case WaveState::Waiting: return "waiting";
+    case WaveState::Paused: return "atomic";
     case WaveState::AtBarrier: return "barrier";
     case WaveState::Failed: return "failed";
     case WaveState::Done: return "done";
@@ -98,7 +99,10 @@ struct ComputeUnit::Impl {
         ++i;
         continue;
       }
-      for (auto& wave : groups[i]->waves) context.write_queued(*wave);
+      for (auto& wave : groups[i]->waves) {
+        context.write_queued(*wave);
+        context.memory.atomics().complete(*wave);
+      }
       body(take(i));
     }
   }
@@ -200,7 +204,10 @@ ComputeUnit::ComputeUnit(const ComputeConfig& config, Translator& translator, Me
     : impl_(std::make_unique<Impl>(config, translator, memory, listener, counters, std::move(now), std::move(should_yield))) {}
 
 ComputeUnit::~ComputeUnit() {
-  for (Wave* wave : impl_->context.waves) impl_->context.translator.forget(*wave);
+  for (Wave* wave : impl_->context.waves) {
+    impl_->context.translator.forget(*wave);
+    impl_->context.memory.atomics().discard(*wave);
+  }
 }
 
 uint32_t ComputeUnit::waves_needed(const DispatchState& dispatch, const std::array<uint32_t, 3>& group_id) {
@@ -269,7 +276,10 @@ void ComputeUnit::acquire(Pasid pasid) { impl_->context.code.drop(pasid); }
 
 void ComputeUnit::reset() {
   while (!impl_->groups.empty()) {
-    for (auto& wave : impl_->groups.back()->waves) wave->stores.discard();
+    for (auto& wave : impl_->groups.back()->waves) {
+      wave->stores.discard();
+      impl_->context.memory.atomics().discard(*wave);
+    }
     impl_->take(impl_->groups.size() - 1);
   }
   impl_->context.code.drop_all();

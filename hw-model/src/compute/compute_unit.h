@@ -79,7 +79,6 @@ struct ComputeConfig {
   uint32_t store_queue_depth = 0;
   tandem_store_drain store_drain = TANDEM_DRAIN_FIFO;
   uint64_t seed = 0;
-  bool pcie_atomics = true;
   uint8_t isa_level = 0;   // x86-64 level of the lane loops: 2, 3 or 4; 0: the best that the host has
 };
 

@@ -25,6 +25,7 @@ enum class Next : uint8_t {
   Barrier,     // the active lanes arrived
   Exit,        // the active lanes end
   Refetch,     // retired, but decoded instructions may be gone, or it took long: fetch anew, and see whether somebody waits
+  Pause,       // retired; the wavefront waits until its atomics under way are written
   Yield,       // retired; the group waits for somebody (pause): let others run first
 };
 

@@ -1,74 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Step "atomic unit": LR/SC and AMOs (A extension). Lanes that meet at one address act one after the other, in lane order.
 //
-// On system memory and VRAM these are host atomics on the page that the vCPUs use (design page, "Atomics are real"). Without
-// PCIe AtomicOps an atomic on system memory is a plain load, modify and store: exclusive access is then the
-// driver's duty, and its absence shows as a lost update. All host atomics are sequentially consistent, which gives each
-// of aq, rl and aqrl what it asks for; rl also writes out the queued stores first.
+// mem/atomic_unit.h does the words, and says by which means. The wavefront waits until the last word of its instruction
+// is written. Atomics are sequentially consistent, which gives each of aq, rl and aqrl what it asks for; rl also writes
+// out the queued stores first.
 #include <type_traits>
 
 #include "compute/execute.h"
 #include "compute/lane_access.h"
 #include "compute/schedule_lanes.h"
+#include "mem/atomic_operations.h"
 
 namespace tandem::compute {
 namespace {
 
 constexpr uint32_t kReleaseBit = 1u << 25;
 
-// An operation as a function of the old value and the operand, and as one host atomic.
-#define TANDEM_BUILTIN_AMO(name, builtin, expression)                                          \
-  struct name {                                                                                \
-    template <typename T>                                                                      \
-    static T apply(T old, T v) { return static_cast<T>(expression); }                          \
-    template <typename T>                                                                      \
-    static T atomic(T* at, T v) { return builtin(at, v, __ATOMIC_SEQ_CST); }                   \
-  };
-TANDEM_BUILTIN_AMO(Swap, __atomic_exchange_n, ((void)old, v))
-TANDEM_BUILTIN_AMO(Add, __atomic_fetch_add, old + v)
-TANDEM_BUILTIN_AMO(Xor, __atomic_fetch_xor, old ^ v)
-TANDEM_BUILTIN_AMO(And, __atomic_fetch_and, old & v)
-TANDEM_BUILTIN_AMO(Or, __atomic_fetch_or, old | v)
-#undef TANDEM_BUILTIN_AMO
+using Means = AtomicUnit::Means;
 
-template <typename Choice>
-struct ByCompareAndSwap {
-  template <typename T>
-  static T apply(T old, T v) { return Choice::template apply<T>(old, v); }
-  template <typename T>
-  static T atomic(T* at, T v) {
-    T old = __atomic_load_n(at, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(at, &old, apply(old, v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
-    return old;
-  }
-};
-struct Smaller {
-  template <typename T>
-  static T apply(T old, T v) { return v < old ? v : old; }
-};
-struct Greater {
-  template <typename T>
-  static T apply(T old, T v) { return v > old ? v : old; }
-};
-using Min = ByCompareAndSwap<Smaller>;
-using Max = ByCompareAndSwap<Greater>;
-
-// How an atomic is done on a run of memory.
-enum class Means : uint8_t {
-  HostAtomic,
-  Plain,        // LDS: the workgroup's own, and it runs on one unit, so that there is nobody to race with
-  OverTheBus,   // a read and a write on the bus, and whatever the CPUs do meanwhile
-};
-
+// LDS is the workgroup's own, and it runs on one unit: nobody to race with.
 Means means_for(const UnitContext& unit, const MemoryRun& run) {
-  if (run.lds) return Means::Plain;
-  return run.aperture != TANDEM_APERTURE_SYSTEM || unit.config.pcie_atomics ? Means::HostAtomic : Means::OverTheBus;
+  return run.lds ? Means::Plain : unit.memory.atomics().means_for(run.aperture);
 }
 
-// Between the read and the write. A bus takes longer; this is enough for a CPU that should not be there to be noticed.
-void wait_for_the_bus() {
-  constexpr int kPauses = 4;
-  for (int i = 0; i < kPauses; ++i) __builtin_ia32_pause();
+AtomicWord word_at(const Wave& w, const MemoryRun& run, uint64_t va) {
+  const uint64_t offset = va - run.va;
+  return {.pasid = w.request.pasid, .va = gva(va), .host = run.host + offset, .aperture = run.aperture,
+          .device_address = run.device_address + offset};
+}
+
+// The lanes have done their atomics. If their stores are still to come, the atomic unit tells the host; reservations
+// are lost now, because any new one will first complete the word.
+void atomics_done(Wave& w, Means means, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+  if (means != Means::Paused) return w.unit->stored(w, run, address, lanes, bytes);
+  for_each_lane(lanes, [&](uint32_t i) { w.unit->break_reservations(w, false, address[i], bytes); });
+}
+
+// How an atomic instruction ends, of which access_by_run() said `next`.
+Next retire(const Wave& w, Next next) {
+  const bool retired = next == Next::Sequential || next == Next::Refetch;
+  return retired && w.atomics_under_way() ? Next::Pause : next;
 }
 
 template <typename T>
@@ -95,15 +66,6 @@ void order_queued_stores(Wave& w, const Decoded& d, const uint64_t* address, Lan
 Next never_straddles(Wave& w, const Decoded& d) { return fail(w, d, TANDEM_QUEUE_MISALIGNED_ATOMIC, 0, 0, 0); }
 
 template <typename Operation, typename T>
-T modify(Means means, std::byte* at, T operand) {
-  if (means == Means::HostAtomic) return Operation::atomic(reinterpret_cast<T*>(at), operand);
-  const T old = load_relaxed<T>(at);
-  if (means == Means::OverTheBus) wait_for_the_bus();
-  store_relaxed<T>(at, Operation::template apply<T>(old, operand));
-  return old;
-}
-
-template <typename Operation, typename T>
 Next amo(Wave& w, const Decoded& d) {
   const Row address = w.x[d.rs1];  // copies: rd may be rs1 or rs2
   const Row operand = w.x[d.rs2];
@@ -113,15 +75,15 @@ Next amo(Wave& w, const Decoded& d) {
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
     const Means means = means_for(*w.unit, run);
     for_each_lane(here, [&](uint32_t i) {
-      std::byte* at = run.host + (address.lane[i] - run.va);
-      w.x[d.rd].lane[i] = extend(modify<Operation, T>(means, at, static_cast<T>(operand.lane[i])));
+      const AtomicWord word = word_at(w, run, address.lane[i]);
+      w.x[d.rd].lane[i] = extend(w.unit->memory.atomics().modify<Operation>(means, word, static_cast<T>(operand.lane[i]), w));
     });
-    w.unit->stored(w, run, address.lane, here, sizeof(T));
+    atomics_done(w, means, run, address.lane, here, sizeof(T));
   };
   const Next next = access_by_run(w, d, address.lane, sizeof(T), Access::Atomic, lanes, perform,
                                   [&](const Straddle&, uint32_t) { never_straddles(w, d); });
   w.unit->atomics += count_lanes(lanes & ~w.pending);
-  return next;
+  return retire(w, next);
 }
 
 // Needs no more than a load: SC will ask for the right to do atomics. If that right has to be fetched by way of an
@@ -135,7 +97,7 @@ Next load_reserved(Wave& w, const Decoded& d) {
   w.unit->reservations_exist = true;
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
     for_each_lane(here, [&](uint32_t i) {
-      const T value = __atomic_load_n(reinterpret_cast<const T*>(run.host + (address.lane[i] - run.va)), __ATOMIC_SEQ_CST);
+      const T value = w.unit->memory.atomics().load<T>(run.host + (address.lane[i] - run.va));
       w.reservation[i] = {.va = address.lane[i], .value = static_cast<uint64_t>(value), .bytes = sizeof(T)};
       w.reserved |= lane_bit(i);
       w.x[d.rd].lane[i] = extend(value);
@@ -155,17 +117,6 @@ LaneMask lanes_with_reservation(const Wave& w, const uint64_t* address, uint32_t
   return match;
 }
 
-template <typename T>
-bool swap_if_unchanged(Means means, std::byte* at, T expected, T desired) {
-  if (means == Means::HostAtomic)
-    return __atomic_compare_exchange_n(reinterpret_cast<T*>(at), &expected, desired, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
-  if (load_relaxed<T>(at) != expected) return false;
-  if (means == Means::OverTheBus) wait_for_the_bus();
-  store_relaxed<T>(at, desired);
-  return true;
-}
-
 // One lane of SC. A success breaks the reservations of all other lanes on these bytes, so of the lanes that do this
 // together the lowest wins and the others fail, even if the value did not change.
 template <typename T>
@@ -173,8 +124,10 @@ bool store_conditional_lane(Wave& w, const MemoryRun& run, uint32_t lane, uint64
   if (!(w.reserved & lane_bit(lane))) return false;
   w.reserved &= ~lane_bit(lane);
   const T expected = static_cast<T>(w.reservation[lane].value);
-  if (!swap_if_unchanged<T>(means_for(*w.unit, run), run.host + (va - run.va), expected, value)) return false;
-  w.unit->stored_range(w, run, va, sizeof(T));
+  const Means means = means_for(*w.unit, run);
+  if (!w.unit->memory.atomics().store_if<T>(means, word_at(w, run, va), expected, value, w)) return false;
+  if (means == Means::Paused) w.unit->break_reservations(w, false, va, sizeof(T));
+  else w.unit->stored_range(w, run, va, sizeof(T));
   return true;
 }
 
@@ -198,7 +151,7 @@ Next store_conditional(Wave& w, const Decoded& d) {
   const Next next = access_by_run(w, d, address.lane, sizeof(T), Access::Atomic, able, perform,
                                   [&](const Straddle&, uint32_t) { never_straddles(w, d); });
   w.unit->atomics += count_lanes(lanes & ~w.pending);
-  return next;
+  return retire(w, next);
 }
 
 void set(HandlerTable& table, Op op, Handler handler) {
@@ -213,24 +166,24 @@ void fill_atomic(HandlerTable& table) {
   set(table, Op::LrD, load_reserved<uint64_t>);
   set(table, Op::ScW, store_conditional<uint32_t>);
   set(table, Op::ScD, store_conditional<uint64_t>);
-  set(table, Op::AmoSwapW, amo<Swap, uint32_t>);
-  set(table, Op::AmoSwapD, amo<Swap, uint64_t>);
-  set(table, Op::AmoAddW, amo<Add, uint32_t>);
-  set(table, Op::AmoAddD, amo<Add, uint64_t>);
-  set(table, Op::AmoXorW, amo<Xor, uint32_t>);
-  set(table, Op::AmoXorD, amo<Xor, uint64_t>);
-  set(table, Op::AmoAndW, amo<And, uint32_t>);
-  set(table, Op::AmoAndD, amo<And, uint64_t>);
-  set(table, Op::AmoOrW, amo<Or, uint32_t>);
-  set(table, Op::AmoOrD, amo<Or, uint64_t>);
-  set(table, Op::AmoMinW, amo<Min, int32_t>);
-  set(table, Op::AmoMinD, amo<Min, int64_t>);
-  set(table, Op::AmoMaxW, amo<Max, int32_t>);
-  set(table, Op::AmoMaxD, amo<Max, int64_t>);
-  set(table, Op::AmoMinuW, amo<Min, uint32_t>);
-  set(table, Op::AmoMinuD, amo<Min, uint64_t>);
-  set(table, Op::AmoMaxuW, amo<Max, uint32_t>);
-  set(table, Op::AmoMaxuD, amo<Max, uint64_t>);
+  set(table, Op::AmoSwapW, amo<atomic_operation::Swap, uint32_t>);
+  set(table, Op::AmoSwapD, amo<atomic_operation::Swap, uint64_t>);
+  set(table, Op::AmoAddW, amo<atomic_operation::Add, uint32_t>);
+  set(table, Op::AmoAddD, amo<atomic_operation::Add, uint64_t>);
+  set(table, Op::AmoXorW, amo<atomic_operation::Xor, uint32_t>);
+  set(table, Op::AmoXorD, amo<atomic_operation::Xor, uint64_t>);
+  set(table, Op::AmoAndW, amo<atomic_operation::And, uint32_t>);
+  set(table, Op::AmoAndD, amo<atomic_operation::And, uint64_t>);
+  set(table, Op::AmoOrW, amo<atomic_operation::Or, uint32_t>);
+  set(table, Op::AmoOrD, amo<atomic_operation::Or, uint64_t>);
+  set(table, Op::AmoMinW, amo<atomic_operation::Min, int32_t>);
+  set(table, Op::AmoMinD, amo<atomic_operation::Min, int64_t>);
+  set(table, Op::AmoMaxW, amo<atomic_operation::Max, int32_t>);
+  set(table, Op::AmoMaxD, amo<atomic_operation::Max, int64_t>);
+  set(table, Op::AmoMinuW, amo<atomic_operation::Min, uint32_t>);
+  set(table, Op::AmoMinuD, amo<atomic_operation::Min, uint64_t>);
+  set(table, Op::AmoMaxuW, amo<atomic_operation::Max, uint32_t>);
+  set(table, Op::AmoMaxuD, amo<atomic_operation::Max, uint64_t>);
 }
 
 }  // namespace tandem::compute

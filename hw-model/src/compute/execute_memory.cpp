@@ -191,6 +191,7 @@ void store_lanes(Wave& w, const Row& value, const MemoryRun& run, const u64* add
     w.unit->enqueue(w, run, address, value.lane, lanes, sizeof(T));
     return;
   }
+  w.unit->before_store(run, address, lanes, sizeof(T));
   for_each_lane(lanes, [&](uint32_t i) {
     store_element<T>(run.host + (address[i] - run.va), address[i], value.lane[i]);
   });
@@ -209,6 +210,7 @@ void store_split(Wave& w, const Straddle& s, u64 va, u64 value, uint32_t bytes) 
       w.unit->enqueue(w, run, address, byte, (LaneMask{1} << count) - 1, 1);
       return;
     }
+    w.unit->before_store(run.host + (at - run.va), count);
     store_bytes(run.host + (at - run.va), count, part);
     w.unit->stored_range(w, run, at, count);
   };
@@ -243,6 +245,7 @@ TANDEM_ALWAYS_INLINE bool store_row(Wave& w, const Decoded& d, const Row& value,
     w.unit->enqueue_consecutive(w, run, va, value.lane, sizeof(T));
     return true;
   }
+  w.unit->before_store(run.host + (va - run.va), kLanes * sizeof(T));
   auto* to = reinterpret_cast<Alias<T>*>(run.host + (va - run.va));
   TANDEM_FOR_LANES(i) to[i] = static_cast<T>(value.lane[i]);
   w.unit->stored_range(w, run, va, kLanes * sizeof(T));

@@ -151,6 +151,7 @@ class TurnRunner {
       case Next::Jump: return jumped(*ip);
       case Next::Diverged: return diverged(*ip);
       case Next::Refetch: return slowly(*ip);
+      case Next::Pause: return paused(*ip);
       case Next::Yield: return yielded(*ip);
       case Next::Barrier: return arrived(*ip);
       case Next::Exit: return ended(wave_.active);
@@ -195,6 +196,18 @@ class TurnRunner {
     wave_.pc = d.pc;
     wave_.state = WaveState::Failed;
     return false;
+  }
+
+  bool paused(const Decoded& d) {
+    wave_.pc = d.pc + 4;
+    at_new_pc();
+    pause();
+    return false;
+  }
+
+  void pause() {
+    wave_.state = WaveState::Paused;
+    turn_.waits = yield_ = true;
   }
 
   bool yielded(const Decoded& d) {
@@ -249,6 +262,7 @@ class TurnRunner {
     count(1);
     wave_.pc = wave_.stalled.pc + 4;
     at_new_pc();
+    if (next == Next::Pause) pause();
   }
 
   // A lane of the instruction that waits touches the page that was cancelled; if none does any more, the first one.

@@ -25,6 +25,12 @@ void store_lanes(const StoreRow& row, LaneMask lanes) {
   for_each_lane(lanes, [&](uint32_t i) { store_element<T>(host + (row.at.va(i) - row.origin), row.value[i]); });
 }
 
+// Atomics under way there are completed first.
+void before_store(const StoreRow& row, LaneMask lanes, const MemoryPort& memory) {
+  if (!memory.atomics().busy()) return;
+  for_each_lane(lanes, [&](uint32_t i) { memory.before_store(row.host + (row.at.va(i) - row.origin), row.at.bytes); });
+}
+
 void store_lanes_of_any_width(const StoreRow& row, LaneMask lanes) {
   switch (row.at.bytes) {
     case 1: return store_lanes<uint8_t>(row, lanes);
@@ -92,6 +98,7 @@ void StoreQueue::drop_gone_rows() {
 
 uint32_t StoreQueue::write_lanes(size_t n, LaneMask lanes, const MemoryPort& memory) {
   StoreRow& stored = row(n);
+  before_store(stored, lanes, memory);
   store_lanes_of_any_width(stored, lanes);
   tell_host(stored, lanes, memory);
   stored.lanes &= ~lanes;

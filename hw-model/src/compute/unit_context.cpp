@@ -87,6 +87,12 @@ void UnitContext::stored(const Wave& wave, const MemoryRun& run, const uint64_t*
   }
 }
 
+void UnitContext::complete_atomics(const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+  for_each_lane(lanes, [&](uint32_t lane) { memory.before_store(run.host + (address[lane] - run.va), bytes); });
+}
+
+void UnitContext::complete_atomics(const std::byte* host, uint64_t bytes) { memory.before_store(host, bytes); }
+
 void UnitContext::count_accesses(const Wave& wave, const uint64_t* address, LaneMask lanes) {
   while (lanes) {
     const uint64_t page = address[first_lane(lanes)] & ~(TANDEM_PAGE_BYTES - 1);

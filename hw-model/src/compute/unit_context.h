@@ -55,6 +55,14 @@ class UnitContext {
   void stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes);
 
+  // Before they store: atomics under way on these bytes are completed.
+  TANDEM_ALWAYS_INLINE void before_store(const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+    if (memory.atomics().busy()) [[unlikely]] complete_atomics(run, address, lanes, bytes);
+  }
+  TANDEM_ALWAYS_INLINE void before_store(const std::byte* host, uint64_t bytes) {
+    if (memory.atomics().busy()) [[unlikely]] complete_atomics(host, bytes);
+  }
+
   // Puts the lanes' stores, all within the run, into the wavefront's queue. Elements that are not naturally aligned are
   // written byte by byte.
   void enqueue(Wave& wave, const MemoryRun& run, const uint64_t* address, const uint64_t* value, LaneMask lanes,
@@ -70,6 +78,9 @@ class UnitContext {
   uint32_t write_queued(Wave& wave);
   // A store may not stay queued for ever: called each few instructions.
   void write_oldest(Wave& wave) { wave.stores.write_one_instruction(memory, config.store_drain, random); }
+
+  void complete_atomics(const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
+  void complete_atomics(const std::byte* host, uint64_t bytes);
 
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
   bool reservations_exist = false;  // set by LR; false is certain, true may be stale

@@ -5,7 +5,8 @@
 // lane_pc. While all runnable lanes are active (the common case) lane_pc is not kept up to date at all; it is written
 // when lanes part, arrive at a barrier, or when another group is chosen (schedule_lanes.cpp).
 //
-//   Ready -> Waiting (a translation) -> Ready;  Ready -> AtBarrier -> Ready;  Ready -> Done | Failed
+//   Ready -> Waiting (a translation) -> Ready;  Ready -> Paused (the store of its atomic) -> Ready;
+//   Ready -> AtBarrier -> Ready;  Ready -> Done | Failed
 #pragma once
 
 #include <array>
@@ -17,12 +18,13 @@
 #include "compute/decode.h"
 #include "compute/lanes.h"
 #include "compute/store_queue.h"
+#include "mem/atomic_unit.h"
 
 namespace tandem::compute {
 
 class UnitContext;
 
-enum class WaveState : uint8_t { Ready, Waiting, AtBarrier, Failed, Done };
+enum class WaveState : uint8_t { Ready, Waiting, Paused, AtBarrier, Failed, Done };
 
 // What LR leaves for SC. It is lost by the lane's own SC, by a store of this compute unit to its bytes, and by an
 // invalidation of its page; SC itself compares and swaps with the value that LR saw.
@@ -36,7 +38,7 @@ inline constexpr uint32_t kRowsRemembered = 32;
 
 inline constexpr uint64_t kNoStop = ~uint64_t{0};
 
-struct Wave final : TranslationWaiter {
+struct Wave final : TranslationWaiter, AtomicWaiter {
   // The hot part: registers. x[32] takes what is written to x0.
   Row x[33]{};
   Row f[32]{};
@@ -91,6 +93,10 @@ struct Wave final : TranslationWaiter {
     cancelled = why;
     cancelled_va = va;
     translation_ready();
+  }
+
+  void atomics_written() override {
+    if (state == WaveState::Paused) state = WaveState::Ready;
   }
 
   LaneMask runnable_lanes() const { return live & ~barrier_lanes; }

@@ -38,6 +38,7 @@ bool PhysicalCopy::step(uint64_t chunk) {
     if (linear && !from) note_failure(TANDEM_COMMAND_POISONED, request_.source_aperture, request_.source + done_);
     return true;
   }
+  memory_.before_store(to, bytes);
   if (linear) move_bytes(to, from, bytes);
   else fill_bytes(to, request_.source, done_, bytes);
   memory_.stored(request_.destination_aperture, to_address, bytes);

@@ -126,9 +126,10 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
 
   const Gva to_va = destination_.va(done_);
   uint64_t bytes = std::min({most, request_.bytes - done_, to->va + to->bytes - to_va});
+  const Gva from_va = source_.va(done_);
+  if (linear) bytes = std::min(bytes, from->va + from->bytes - from_va);
+  memory_.before_store(to->at(to_va), bytes);
   if (linear) {
-    const Gva from_va = source_.va(done_);
-    bytes = std::min(bytes, from->va + from->bytes - from_va);
     move_bytes(to->at(to_va), from->at(from_va), bytes);
     apertures_ = static_cast<uint32_t>(from->aperture) << 8;
   } else {

@@ -48,7 +48,7 @@ tandem_command_error CommandProcessor::create_queue(const QueueConfig& config) {
   // Kernels without stacks need no slices.
   const uint32_t slots = config.scratch_lane_bytes ? config.scratch_waves : ~0u;
   auto context = std::make_unique<QueueContext>(config, translator_, memory_, attention_, trace_, host_,
-                                                config_.pcie_atomics, slots);
+                                                slots);
   context->queue.enter(TANDEM_QUEUE_ACTIVE);
   faults_.set_retry_limit(config.id, config.retry_limit);
   doorbells_[doorbell] = config.id.value;
@@ -217,7 +217,7 @@ bool CommandProcessor::step_fetch(QueueContext& context) {
       break;
   }
   auto run = std::make_unique<PacketRun>(queue.packet(), queue.config().pasid, queue.config().id, translator_, memory_,
-                                         attention_, config_.pcie_atomics);
+                                         attention_);
   run->pasid = queue.config().pasid;
   run->queue = queue.config().id;
   run->packet = run->fetched.number;

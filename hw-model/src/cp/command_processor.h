@@ -16,7 +16,6 @@ struct CommandProcessorConfig {
   uint32_t waves_per_cu = 1;
   uint32_t lds_bytes = 0;
   uint32_t time_slice = 0;
-  bool pcie_atomics = true;
 };
 
 class CommandProcessor final : public WorkgroupListener {

@@ -20,8 +20,8 @@ struct PacketRun : DispatchState {
   enum class Stage : uint8_t { Admit, Acquire, Prepare, Launch, Run, StampStart, StampEnd, ReadEvent, Signal, Retired };
 
   PacketRun(const FetchedPacket& fetched, Pasid pasid, QueueId queue, Translator& translator, const MemoryPort& memory,
-            Attention& attention, bool pcie_atomics)
-      : fetched(fetched), access(pasid, queue, translator, memory, attention, pcie_atomics) {}
+            Attention& attention)
+      : fetched(fetched), access(pasid, queue, translator, memory, attention) {}
 
   bool holds_queue() const { return stage <= Stage::Launch; }
 

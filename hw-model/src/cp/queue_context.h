@@ -14,8 +14,8 @@ namespace tandem {
 
 struct QueueContext {
   QueueContext(const QueueConfig& config, Translator& translator, const MemoryPort& memory, Attention& attention,
-               const Trace& trace, const Host& host, bool pcie_atomics, uint32_t scratch_slots)
-      : queue(config, translator, memory, attention, trace, host, pcie_atomics), scratch(scratch_slots) {}
+               const Trace& trace, const Host& host, uint32_t scratch_slots)
+      : queue(config, translator, memory, attention, trace, host), scratch(scratch_slots) {}
 
   bool active() const { return queue.state() == TANDEM_QUEUE_ACTIVE; }
   // The packet that holds the queue back, or nullptr.

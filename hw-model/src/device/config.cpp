@@ -30,7 +30,8 @@ tandem_model_config default_config() {
   config.vram_bytes = 256ULL << 20;
   config.fabric = TANDEM_FABRIC_NONE;
   config.seed = 1;
-  config.pcie_atomics = true;
+  config.atomics = TANDEM_ATOMICS_PCIE;
+  config.atomic_pause = 0;
   return config;
 }
 
@@ -66,6 +67,8 @@ std::string check_config(const tandem_model_config& config) {
       {"store-queue-depth", config.store_queue_depth, 0, 1024},
       {"store-drain", config.store_drain, TANDEM_DRAIN_FIFO, TANDEM_DRAIN_RANDOM},
       {"invalidate-latency", config.invalidate_latency, 0, 1u << 30},
+      {"atomics", config.atomics, TANDEM_ATOMICS_PCIE, TANDEM_ATOMICS_VRAM},
+      {"atomic-pause", config.atomic_pause, 0, 1u << 20},
       {"vram-bytes", config.vram_bytes, 0, 1ULL << 40},
   };
   for (const Limit& limit : limits)

@@ -49,6 +49,15 @@ const char* state_name(tandem_queue_state state) {
   return "?";
 }
 
+const char* atomics_name(uint32_t mode) {
+  switch (mode) {
+    case TANDEM_ATOMICS_PCIE: return "pcie";
+    case TANDEM_ATOMICS_EXCLUSIVE: return "exclusive";
+    case TANDEM_ATOMICS_VRAM: return "vram";
+  }
+  return "?";
+}
+
 void describe_tlb(const std::string& name, const Tlb& tlb, const Device::Write& write) {
   write(format("%s: %u of %u entries\n", name.c_str(), tlb.valid_entries(), tlb.capacity()));
   tlb.for_each([&](const TlbEntry& entry) {
@@ -88,6 +97,7 @@ void Device::describe_summary(const Write& write) const {
   write(format("shape: %u compute units x %u wavefronts, L1 %ux%u, L2 %ux%u, %u walkers, %llu MiB of video memory\n",
                config_.compute_units, config_.waves_per_cu, config_.l1_sets, config_.l1_ways, config_.l2_sets,
                config_.l2_ways, config_.walkers, static_cast<ull>(config_.vram_bytes >> 20)));
+  describe_atomics(write);
   if (config_.fabric == TANDEM_FABRIC_NONE) write("link: none\n");
   else write(format("link: number %u, peers %#x\n", config_.fabric, memory_.peers()));
   for (const uint64_t page : poisoned_pages()) write(format("poisoned: page at %#llx of video memory\n", static_cast<ull>(page)));
@@ -95,6 +105,12 @@ void Device::describe_summary(const Write& write) const {
   for (const auto& unit : units_) waves += unit->resident_waves();
   write(format("now: %zu address spaces, %zu queues, %u wavefronts, %zu translations under way, %zu faults pending\n",
                spaces_.all().size(), processor_.queues().size(), waves, mmu_.walks_under_way(), faults_.pending()));
+}
+
+void Device::describe_atomics(const Write& write) const {
+  const AtomicUnit& atomics = memory_.atomics();
+  write(format("atomics: %s, pause %u ticks, %zu words under way\n", atomics_name(config_.atomics), config_.atomic_pause,
+               atomics.words_under_way()));
 }
 
 void Device::describe_tlbs(const Write& write) const {

@@ -21,8 +21,7 @@ CommandProcessorConfig processor_config(const tandem_model_config& config) {
   return {.max_queues = config.max_queues,
           .waves_per_cu = config.waves_per_cu,
           .lds_bytes = config.lds_bytes,
-          .time_slice = config.time_slice,
-          .pcie_atomics = config.pcie_atomics};
+          .time_slice = config.time_slice};
 }
 
 ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
@@ -31,8 +30,21 @@ ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
           .lds_bytes = config.lds_bytes,
           .store_queue_depth = config.store_queue_depth,
           .store_drain = static_cast<tandem_store_drain>(config.store_drain),
-          .seed = config.seed + unit,
-          .pcie_atomics = config.pcie_atomics};
+          .seed = config.seed + unit};
+}
+
+AtomicConfig atomic_config(const tandem_model_config& config) {
+  return {.mode = static_cast<tandem_atomics>(config.atomics),
+          .pause = config.atomic_pause,
+          .vram_is_shared = config.vram_bar};
+}
+
+uint32_t atomic_features(uint32_t mode) {
+  switch (mode) {
+    case TANDEM_ATOMICS_PCIE: return TANDEM_FEATURE_PCIE_ATOMICS;
+    case TANDEM_ATOMICS_EXCLUSIVE: return TANDEM_FEATURE_EXCLUSIVE_ATOMICS;
+    default: return 0;
+  }
 }
 
 }  // namespace
@@ -64,6 +76,8 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
     clients_.push_back(units_.back().get());
   }
   clients_.push_back(&copies_);
+  clients_.push_back(&memory_.atomics());
+  memory_.atomics().configure(atomic_config(config));
 }
 
 // Queues and wavefronts wait for translations: they go before the blocks that they wait in.
@@ -77,6 +91,7 @@ Device::~Device() {
 void Device::reset(tandem_reset_kind kind) {
   enabled_ = false;
   error_ = TANDEM_DEVICE_OK;
+  memory_.atomics().reset();  // before their waiters go, who would complete them
   processor_.reset();
   for (const auto& unit : units_) unit->reset();
   kernel_ring_.reset();
@@ -235,12 +250,12 @@ void Device::write_doorbell(uint64_t offset, uint64_t value, unsigned size) {
 }
 
 uint32_t Device::features() const {
-  return (config_.vram_bar ? TANDEM_FEATURE_VRAM_BAR : 0) | (config_.pcie_atomics ? TANDEM_FEATURE_PCIE_ATOMICS : 0) |
+  return (config_.vram_bar ? TANDEM_FEATURE_VRAM_BAR : 0) | atomic_features(config_.atomics) |
          (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
 }
 
 uint32_t Device::status() const {
-  bool busy = copies_.busy() || mmu_.busy() || kernel_ring_.busy() || invalidation_ring_.busy();
+  bool busy = copies_.busy() || mmu_.busy() || memory_.atomics().busy() || kernel_ring_.busy() || invalidation_ring_.busy();
   for (const auto& unit : units_) busy |= !unit->idle();
   return (running() ? TANDEM_STATUS_ENABLED : 0) | (busy ? TANDEM_STATUS_BUSY : 0) |
          (error_ != TANDEM_DEVICE_OK ? TANDEM_STATUS_STOPPED : 0) |

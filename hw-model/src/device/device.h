@@ -79,6 +79,7 @@ class Device final : public RegisterOwner, public ErrorSink {
 
   // Monitor
   void describe_summary(const Write& write) const;
+  void describe_atomics(const Write& write) const;
   void describe_tlbs(const Write& write) const;
   void describe_address_spaces(const Write& write) const;
   void describe_queues(const Write& write) const;

@@ -30,17 +30,19 @@ tandem_run_result Device::run(uint64_t budget) {
     bool progress = serve_rings();
     if (!running()) return TANDEM_RUN_IDLE;
     if (mmu_.busy()) mmu_.tick(ticks_);
+    memory_.atomics().tick(ticks_);
     progress |= serve_queues();
     const uint64_t ran = run_compute(end - ticks_);
-    // Wavefronts that wait for a walk will go on by themselves; those that wait for faults will not.
-    progress |= processor_.share(ran, ran == 0 && !mmu_.busy());
+    // Wavefronts that wait for a walk or an atomic's store will go on by themselves; those that wait for faults will not.
+    progress |= processor_.share(ran, ran == 0 && !mmu_.busy() && !memory_.atomics().busy());
     if (copies_.busy()) progress |= copies_.step();
     faults_.announce();
     ticks_ += std::max<uint64_t>(ran, 1);
     mmu_.set_time(ticks_);
     if (!running()) return TANDEM_RUN_IDLE;
     if (host_.should_yield()) return TANDEM_RUN_READY;
-    if (progress || ran || attention_.asked()) continue;
+    // Time does not jump over the pause of an atomic: it is there for others to use.
+    if (progress || ran || attention_.asked() || memory_.atomics().busy()) continue;
     if (skip_to_next_event(end)) continue;
     return processor_.polling() ? TANDEM_RUN_WAIT : TANDEM_RUN_IDLE;
   }
@@ -67,7 +69,7 @@ bool Device::serve_queues() {
 }
 
 uint64_t Device::turn_length() const {
-  if (mmu_.busy() || copies_.busy() || kernel_ring_.busy() || invalidation_ring_.busy()) return kShortTurn;
+  if (mmu_.busy() || copies_.busy() || memory_.atomics().busy() || kernel_ring_.busy() || invalidation_ring_.busy()) return kShortTurn;
   if (config_.time_slice == 0) return kLongTurn;
   return std::clamp(config_.time_slice / (kTurnsInSlice * config_.compute_units), kShortTurn, kLongTurn);
 }

@@ -4,7 +4,8 @@
 //
 // All accesses through host pointers are single-copy atomic at natural alignment up to 8 bytes (design page, "Atomics
 // are real"): they use load()/store() below or std::atomic_ref, never memcpy, unless the bytes are private to the device.
-// After each store, stored() must be called for the bytes written, before the device acknowledges anything.
+// Before each store that atomics may meet, before_store() must be called for the bytes to be written; after it stored(), before
+// the device acknowledges anything.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,8 @@
 
 #include "base/types.h"
 #include "mem/access_counters.h"
+#include "mem/atomic_unit.h"
+#include "mem/host_words.h"
 #include "mem/poisoned_pages.h"
 #include "mmu/translation.h"
 #include "tandem/model.h"
@@ -48,6 +51,9 @@ class MemoryPort {
   }
   bool is_poisoned(tandem_aperture aperture, uint64_t device_address) const;
 
+  // Atomics under way on the bytes are completed: the store comes after them.
+  void before_store(const std::byte* host, uint64_t bytes) const { atomics_.complete(host, bytes); }
+
   // Tells the host that bytes behind an entry were stored.
   void stored(const TlbEntry& entry, Gva va, uint64_t bytes) const {
     stored(entry.aperture, entry.device_address + (va - entry.va), bytes);
@@ -71,6 +77,9 @@ class MemoryPort {
   const PoisonedPages& own_poison() const { return own_poison_; }
   PoisonedPages& peer_poison() { return peer_poison_; }
 
+  // Of memory's contents, not of the port's.
+  AtomicUnit& atomics() const { return atomics_; }
+
   AccessCounters& access_counters() { return access_counters_; }
   const AccessCounters& access_counters() const { return access_counters_; }
 
@@ -85,17 +94,7 @@ class MemoryPort {
   uint32_t peers_ = 0;
   PoisonedPages own_poison_, peer_poison_;
   AccessCounters access_counters_;
+  mutable AtomicUnit atomics_{*this};
 };
-
-// Naturally aligned accesses of 1, 2, 4 or 8 bytes, single-copy atomic. On the hosts that QEMU runs on these compile to
-// one plain load or store each.
-template <typename T>
-T load_relaxed(const std::byte* at) {
-  return __atomic_load_n(reinterpret_cast<const T*>(at), __ATOMIC_RELAXED);
-}
-template <typename T>
-void store_relaxed(std::byte* at, T value) {
-  __atomic_store_n(reinterpret_cast<T*>(at), value, __ATOMIC_RELAXED);
-}
 
 }  // namespace tandem

@@ -7,11 +7,11 @@
 namespace tandem {
 
 UserQueue::UserQueue(const QueueConfig& config, Translator& translator, const MemoryPort& memory, Attention& attention,
-                     const Trace& trace, const Host& host, bool pcie_atomics)
+                     const Trace& trace, const Host& host)
     : config_(config),
       trace_(trace),
       host_(host),
-      access_(config.pasid, config.id, translator, memory, attention, pcie_atomics) {}
+      access_(config.pasid, config.id, translator, memory, attention) {}
 
 bool UserQueue::ring_doorbell(uint64_t write_index) {
   if (trace_.on()) {

@@ -53,7 +53,7 @@ class UserQueue {
   };
 
   UserQueue(const QueueConfig& config, Translator& translator, const MemoryPort& memory, Attention& attention,
-            const Trace& trace, const Host& host, bool pcie_atomics);
+            const Trace& trace, const Host& host);
 
   // A new write index from the doorbell. A smaller one than before is an earlier producer's that came late: it says nothing.
   // False: it runs ahead of the ring.

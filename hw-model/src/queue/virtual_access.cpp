@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "mem/atomic_operations.h"
+
 namespace tandem {
 
 VirtualAccess::Status VirtualAccess::translate(Gva va, Access access) {
@@ -59,6 +61,7 @@ VirtualAccess::Status VirtualAccess::read(Gva va, void* to, uint64_t bytes) {
 template <typename T>
 VirtualAccess::Status VirtualAccess::store(Gva va, T value) {
   if (const Status status = translate(va, Access::Write); status != Status::Done) return status;
+  memory_.before_store(entry_->at(va), sizeof value);
   __atomic_store_n(reinterpret_cast<T*>(entry_->at(va)), value, __ATOMIC_RELEASE);
   memory_.stored(*entry_, va, sizeof value);
   return Status::Done;
@@ -68,17 +71,24 @@ template VirtualAccess::Status VirtualAccess::store(Gva, uint16_t);
 template VirtualAccess::Status VirtualAccess::store(Gva, uint64_t);
 
 VirtualAccess::Status VirtualAccess::add64(Gva va, int64_t addend, int64_t& result) {
-  if (const Status status = translate(va, Access::Atomic); status != Status::Done) return status;
-  auto* word = reinterpret_cast<int64_t*>(entry_->at(va));
-  if (pcie_atomics_ || entry_->aperture != TANDEM_APERTURE_SYSTEM) {
-    result = __atomic_add_fetch(word, addend, __ATOMIC_ACQ_REL);
-  } else {
-    // Without PCIe AtomicOps the device must own the page exclusively: a plain load, modify and store (design page).
-    result = __atomic_load_n(word, __ATOMIC_RELAXED) + addend;
-    __atomic_store_n(word, result, __ATOMIC_RELEASE);
+  if (!atomic_begun_) {
+    if (const Status status = translate(va, Access::Atomic); status != Status::Done) return status;
+    begin_add64(va, addend);
   }
-  memory_.stored(*entry_, va, sizeof result);
+  if (atomics_under_way()) return Status::Wait;
+  atomic_begun_ = false;
+  result = atomic_result_;
   return Status::Done;
+}
+
+void VirtualAccess::begin_add64(Gva va, int64_t addend) {
+  AtomicUnit& atomics = memory_.atomics();
+  const AtomicWord word{.pasid = pasid_, .va = va, .host = entry_->at(va), .aperture = entry_->aperture,
+                        .device_address = entry_->device_address + (va - entry_->va)};
+  const AtomicUnit::Means means = atomics.means_for(word.aperture);
+  atomic_result_ = atomics.modify<atomic_operation::Add>(means, word, addend, *this) + addend;
+  atomic_begun_ = true;
+  if (means != AtomicUnit::Means::Paused) memory_.stored(*entry_, va, sizeof addend);
 }
 
 }  // namespace tandem

@@ -2,7 +2,7 @@
 // Small accesses of the queues to the process's memory: packets, indices, signals. Each is translated and may fault and wait.
 //
 // The caller repeats the very same call until it does not return Wait. Nothing is kept between calls but how far a read
-// has come, so an invalidation has nothing to drain here.
+// has come, and that an atomic is under way (in the atomic unit, which drains it): an invalidation has nothing to drain here.
 #pragma once
 
 #include <cstdint>
@@ -27,19 +27,13 @@ class Attention {
   bool asked_ = false;
 };
 
-class VirtualAccess final : public TranslationWaiter {
+class VirtualAccess final : public TranslationWaiter, private AtomicWaiter {
  public:
   enum class Status : uint8_t { Done, Wait, Failed };
 
-  VirtualAccess(Pasid pasid, QueueId queue, Translator& translator, const MemoryPort& memory, Attention& attention,
-                bool pcie_atomics)
-      : pasid_(pasid),
-        queue_(queue),
-        translator_(translator),
-        memory_(memory),
-        attention_(attention),
-        pcie_atomics_(pcie_atomics) {}
-  ~VirtualAccess() override { translator_.forget(*this); }
+  VirtualAccess(Pasid pasid, QueueId queue, Translator& translator, const MemoryPort& memory, Attention& attention)
+      : pasid_(pasid), queue_(queue), translator_(translator), memory_(memory), attention_(attention) {}
+  ~VirtualAccess() override { abandon(); }
   VirtualAccess(const VirtualAccess&) = delete;
   VirtualAccess& operator=(const VirtualAccess&) = delete;
 
@@ -52,9 +46,12 @@ class VirtualAccess final : public TranslationWaiter {
   Status add64(Gva va, int64_t addend, int64_t& result);
 
   bool waiting() const { return waiting_; }
+  // Nothing of it waits any more; an atomic that has begun is completed.
   void abandon() {
     translator_.forget(*this);
     waiting_ = false;
+    memory_.atomics().complete(*this);
+    atomic_begun_ = false;
   }
   QueueError error() const { return error_; }
   Gva error_va() const { return error_va_; }
@@ -64,8 +61,10 @@ class VirtualAccess final : public TranslationWaiter {
   void translation_failed(QueueError error, Gva va) override;
 
  private:
+  void atomics_written() override { attention_.ask(); }
   template <typename T>
   Status store(Gva va, T value);
+  void begin_add64(Gva va, int64_t addend);
   // Done: entry_ may be used now, and no longer.
   Status translate(Gva va, Access access);
 
@@ -74,10 +73,11 @@ class VirtualAccess final : public TranslationWaiter {
   Translator& translator_;
   const MemoryPort& memory_;
   Attention& attention_;
-  const bool pcie_atomics_;
 
   const TlbEntry* entry_ = nullptr;
   uint64_t done_ = 0;  // bytes of the read under way
+  bool atomic_begun_ = false;
+  int64_t atomic_result_ = 0;
   bool waiting_ = false;
   Access access_ = Access::Read;
   QueueError error_ = TANDEM_QUEUE_OK;

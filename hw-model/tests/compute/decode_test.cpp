@@ -90,8 +90,8 @@ TEST(HostileCode, RandomWordsNeverHarmTheUnit) {
     config.isa_level = static_cast<uint8_t>(2 + seed % 3);
     config.store_queue_depth = seed % 2 * 4;
     config.store_drain = seed % 4 == 3 ? TANDEM_DRAIN_RANDOM : TANDEM_DRAIN_FIFO;
-    config.pcie_atomics = seed % 5 != 0;
     Bench bench(config);
+    if (seed % 5 == 0) bench.port.atomics().configure(exclusive(seed % 10 ? 70 : 0));
     bench.set_size(48);
     bench.dispatch.lds_bytes = 200;
     for (uint64_t page = kCode; page < kCode + 0x4000; page += kPage) {
@@ -110,7 +110,7 @@ TEST(HostileCode, RandomWordsNeverHarmTheUnit) {
       bench.dispatch.global_pointer = random() % 2 ? kData : TANDEM_LDS_BASE + random() % 300;
       bench.launch();
       for (int slice = 0; slice < 30; ++slice) {
-        bench.unit->run(100);
+        bench.run_slice(100);
         if (random() % 8 == 0) bench.unit->drain(pasid(1), gva(kData), gva(kData + kDataBytes));
         if (random() % 8 == 0) bench.unit->drain_all();
         if (bench.translator.waiting() && random() % 2) bench.translator.replay();

@@ -39,10 +39,9 @@ const AmoCase kAmoCases[] = {
     {"maxu.w ignores the high half", 0x1c, word, 0x9999999900000001, 0xff00000000000000, 1, 0x9999999900000001},
 };
 
-void check_amo(const AmoCase& c, bool pcie_atomics, bool in_lds) {
-  ComputeConfig config;
-  config.pcie_atomics = pcie_atomics;
-  Bench bench(config);
+void check_amo(const AmoCase& c, const AtomicConfig& atomics, bool in_lds) {
+  Bench bench;
+  bench.port.atomics().configure(atomics);
   bench.dispatch.lds_bytes = 64;
   bench.set_size(1);
   Program p(kCode);
@@ -56,16 +55,19 @@ void check_amo(const AmoCase& c, bool pcie_atomics, bool in_lds) {
   EXPECT_EQ(bench.translator.get<uint64_t>(kData + 32), c.left) << c.name;
 }
 
-TEST(ExecuteAtomic, EveryAmoOnSystemMemoryLdsAndWithoutPcieAtomics) {
+TEST(ExecuteAtomic, EveryAmoOnSystemMemoryLdsAndByEveryMeans) {
   for (const AmoCase& c : kAmoCases) {
-    check_amo(c, true, false);
-    check_amo(c, true, true);
-    check_amo(c, false, false);
+    check_amo(c, {}, false);
+    check_amo(c, {}, true);
+    check_amo(c, exclusive(), false);
+    check_amo(c, exclusive(200), false);
+    check_amo(c, exclusive(200), true);
   }
 }
 
-TEST(ExecuteAtomic, LanesAtOneAddressActInLaneOrder) {
+void check_lane_order(const AtomicConfig& atomics) {
   Bench bench;
+  bench.port.atomics().configure(atomics);
   Program p(kCode);
   p << csrr(s0, TANDEM_CSR_LANE_ID) << addi(t0, x0, 1) << amo(0, doubleword, t1, t0, a0) << slli(s1, s0, 3)
     << add(s1, s1, a0) << sd(t1, s1, 8) << ret();
@@ -75,8 +77,15 @@ TEST(ExecuteAtomic, LanesAtOneAddressActInLaneOrder) {
   EXPECT_EQ(bench.counters[TANDEM_COUNTER_ATOMICS], 32u);
 }
 
-TEST(ExecuteAtomic, ResultRegisterMayBeTheAddressOrTheOperandUnderPartialFaults) {
+TEST(ExecuteAtomic, LanesAtOneAddressActInLaneOrder) {
+  check_lane_order({});
+  check_lane_order(exclusive());
+  check_lane_order(exclusive(200));
+}
+
+void check_partial_faults(const AtomicConfig& atomics) {
   Bench bench;
+  bench.port.atomics().configure(atomics);
   Program p(kCode);
   p << csrr(s0, TANDEM_CSR_LANE_ID) << slli(s1, s0, 12) << add(s1, s1, a0) << addi(t0, s0, 1) << amo(0, doubleword, s1, t0, s1);
   p << slli(t1, s0, 3) << lui(t2, 48) << add(t1, t1, t2) << add(t1, t1, a0) << sd(s1, t1, 0) << ret();
@@ -90,6 +99,11 @@ TEST(ExecuteAtomic, ResultRegisterMayBeTheAddressOrTheOperandUnderPartialFaults)
     EXPECT_EQ(bench.translator.get<uint64_t>(kData + (lane << 12)), 101 + 2 * lane);
     EXPECT_EQ(bench.translator.get<uint64_t>(kData + 0x30000 + 8 * lane), 100 + lane);
   }
+}
+
+TEST(ExecuteAtomic, ResultRegisterMayBeTheAddressOrTheOperandUnderPartialFaults) {
+  check_partial_faults({});
+  check_partial_faults(exclusive(200));
 }
 
 TEST(ExecuteAtomic, MisalignedAtomicsAreQueueErrors) {
@@ -120,8 +134,9 @@ TEST(ExecuteAtomic, AtomicsAskForTheRightToDoThem) {
 
 // lr; add; sc; retry: all lanes at one address.
 TEST(ExecuteAtomic, LrScLoopOfAllLanesOnOneAddressMakesProgress) {
-  for (const Width width : {word, doubleword}) {
+  for (const auto& [width, pause] : {std::pair{word, 0u}, {doubleword, 0u}, {word, 200u}, {doubleword, 200u}}) {
     Bench bench;
+    if (pause) bench.port.atomics().configure(exclusive(pause));
     Program p(kCode);
     p.label("again");
     p << lr(width, t0, a0, aq) << addi(t0, t0, 1) << sc(width, t1, t0, a0, rl);
@@ -187,11 +202,11 @@ TEST(ExecuteAtomic, ADrainOfTheRangeBreaksTheReservation) {
 }
 
 // Host threads stand for vCPUs. Returns how many increments, theirs or the lanes', got lost.
-uint64_t lost_increments(bool pcie_atomics) {
+uint64_t lost_increments(const AtomicConfig& atomics) {
   ComputeConfig config;
   config.waves = 8;
-  config.pcie_atomics = pcie_atomics;
   Bench bench(config);
+  bench.port.atomics().configure(atomics);
   bench.set_size(256);
   Program p(kCode);
   p << addi(t0, x0, 1) << addi(s0, x0, 200);
@@ -211,12 +226,12 @@ uint64_t lost_increments(bool pcie_atomics) {
   return kHost + 256 * 200 - *cell;
 }
 
-TEST(ExecuteAtomic, NothingIsLostBetweenLanesAndCpus) { EXPECT_EQ(lost_increments(true), 0u); }
+TEST(ExecuteAtomic, NothingIsLostBetweenLanesAndCpus) { EXPECT_EQ(lost_increments({}), 0u); }
 
 // What shows that a driver without exclusive access is wrong. Chance has a part in it: a few tries.
 TEST(ExecuteAtomic, WithoutPcieAtomicsUpdatesGetLost) {
   uint64_t lost = 0;
-  for (int tries = 0; tries < 100 && lost == 0; ++tries) lost = lost_increments(false);
+  for (int tries = 0; tries < 100 && lost == 0; ++tries) lost = lost_increments(exclusive(50));
   EXPECT_NE(lost, 0u);
 }
 

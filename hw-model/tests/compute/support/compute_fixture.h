@@ -67,12 +67,19 @@ struct Bench {
     unit->launch(std::move(launch));
   }
 
+  // Ticks pass: one for each instruction, at least one.
+  uint64_t run_slice(uint64_t budget) {
+    const uint64_t ran = unit->run(budget);
+    port.atomics().tick(ticks += ran + 1);
+    return ran;
+  }
+
   // Runs until nothing can run; replays every wait if service is set. Bounded: a test that hangs fails.
   void run(bool service = true, uint64_t limit = 4'000'000) {
     for (uint64_t done = 0; done < limit;) {
-      const uint64_t ran = unit->run(1000);
+      const uint64_t ran = run_slice(1000);
       done += ran + 1;
-      if (ran) continue;
+      if (ran || port.atomics().busy()) continue;
       if (unit->runnable()) continue;
       if (!service || !translator.waiting()) return;
       for (const auto& want : translator.wanted) translator.page(want.page, want.pasid).present = true;
@@ -100,11 +107,17 @@ struct Bench {
   Listener listener;
   Counters counters;
   uint64_t clock = 0;
+  uint64_t ticks = 0;
   bool yield = false;
   DispatchState dispatch;
   uint32_t slot = 0;
   std::unique_ptr<ComputeUnit> unit;
 };
+
+// Atomics on system memory are a load and a store, so many ticks apart.
+inline AtomicConfig exclusive(uint32_t pause = 0) {
+  return {.mode = TANDEM_ATOMICS_EXCLUSIVE, .pause = pause, .vram_is_shared = false};
+}
 
 // Runs one register instruction in all lanes, and again with only the even lanes, at every x86-64 level of the host.
 // Inputs: lane l has a[l % n], b[l % n], c in t0, t1, t2 and ft0..ft2 raw; gives t3 (or ft3) and the flags raised.

@@ -201,6 +201,22 @@ static bool tandem_gpu_parse_store_drain(TandemGpu *s, Error **errp)
     return true;
 }
 
+static bool tandem_gpu_parse_atomics(TandemGpu *s, Error **errp)
+{
+    if (!strcmp(s->atomics, "pcie")) {
+        s->config.atomics = TANDEM_ATOMICS_PCIE;
+    } else if (!strcmp(s->atomics, "exclusive")) {
+        s->config.atomics = TANDEM_ATOMICS_EXCLUSIVE;
+    } else if (!strcmp(s->atomics, "vram")) {
+        s->config.atomics = TANDEM_ATOMICS_VRAM;
+    } else {
+        error_setg(errp, "atomics must be pcie, exclusive or vram, not '%s'",
+                   s->atomics);
+        return false;
+    }
+    return true;
+}
+
 static bool tandem_gpu_parse_poison(TandemGpu *s, Error **errp)
 {
     g_auto(GStrv) words = g_strsplit(s->poison ? : "", ":", -1);
@@ -239,6 +255,7 @@ static bool tandem_gpu_check(TandemGpu *s, Error **errp)
         return false;
     }
     return tandem_gpu_parse_store_drain(s, errp) &&
+           tandem_gpu_parse_atomics(s, errp) &&
            tandem_gpu_parse_poison(s, errp) &&
            tandem_fabric_check(s, errp) &&
            tandem_exec_configure(s, errp);
@@ -458,7 +475,8 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("fabric", config.fabric, uint32, uint32_t),
     TANDEM_PROP("poison", poison, string, char *),
     TANDEM_PROP("seed", config.seed, uint64, uint64_t),
-    TANDEM_PROP("pcie-atomics", config.pcie_atomics, bool, bool),
+    TANDEM_PROP("atomics", atomics, string, char *),
+    TANDEM_PROP("atomic-pause", config.atomic_pause, uint32, uint32_t),
     TANDEM_PROP("vram-bar", config.vram_bar, bool, bool),
     TANDEM_PROP("test-hooks", config.test_hooks, bool, bool),
     TANDEM_PROP("trace", trace_path, string, char *),
@@ -536,9 +554,9 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     tandem_gpu_describe(klass, "seed",
                         "for every choice that the hardware leaves open",
                         c->seed);
-    tandem_gpu_describe(klass, "pcie-atomics",
-                        "system-scope atomics are atomic against the CPUs",
-                        c->pcie_atomics);
+    tandem_gpu_describe(klass, "atomic-pause",
+                        "ticks between load and store of an atomic that is "
+                        "not atomic against the CPUs", c->atomic_pause);
     tandem_gpu_describe(klass, "vram-bar",
                         "video memory can be reached through BAR 4",
                         c->vram_bar);
@@ -553,6 +571,10 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     object_class_property_set_description(klass, "store-drain",
         "order in which queued stores become visible: fifo or random "
         "(default: fifo)");
+    object_class_property_set_description(klass, "atomics",
+        "on system memory: pcie (atomic against the CPUs), exclusive (only "
+        "while no CPU can reach the page), vram (the driver is told not to "
+        "try) (default: pcie)");
     object_class_property_set_description(klass, "fabric",
         "number on the link between GPUs, 0 to 15, each GPU its own "
         "(default: not on the link)");
@@ -576,6 +598,7 @@ static void tandem_gpu_instance_init(Object *obj)
     s->store_drain =
         g_strdup(s->config.store_drain == TANDEM_DRAIN_RANDOM ? "random"
                                                               : "fifo");
+    s->atomics = g_strdup("pcie");
     s->execution = g_strdup("auto");
     s->slice_ticks = TANDEM_SLICE_TICKS_DEFAULT;
     s->quantum_ns = TANDEM_QUANTUM_NS_DEFAULT;

@@ -124,6 +124,7 @@ struct TandemGpu {
     /* Properties */
     struct tandem_model_config config;
     char *store_drain;
+    char *atomics;
     char *execution;
     char *trace_path;
     char *poison;
