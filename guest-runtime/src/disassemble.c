@@ -6,6 +6,7 @@
 #include "disassemble.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #ifdef TANDEM_HAVE_CAPSTONE
 #include <capstone.h>
@@ -40,12 +41,64 @@ const char *tandem_f_name(unsigned int number)
 	return names[number & 31];
 }
 
+static const char *scope_name(uint32_t scope)
+{
+	return scope == TANDEM_SCOPE_SYSTEM ? "system" : scope == TANDEM_SCOPE_DEVICE ? "device" : "workgroup";
+}
+
+static const char *fence_set_name(uint32_t set)
+{
+	static const char *const names[] = {"0", "w", "r", "rw"};
+
+	return names[set & (TANDEM_FENCE_WRITES | TANDEM_FENCE_READS)];
+}
+
+static const char *amo_name(uint32_t word)
+{
+	static const char *const names[32] = {
+		[0x00] = "amoadd", [0x01] = "amoswap", [0x02] = "lr", [0x03] = "sc", [0x04] = "amoxor", [0x08] = "amoor",
+		[0x0c] = "amoand", [0x10] = "amomin", [0x14] = "amomax", [0x18] = "amominu", [0x1c] = "amomaxu",
+	};
+
+	return names[word >> 27];
+}
+
+/* Atomics of narrower scope than RV64A's: the same encodings under opcodes of ours. */
+static int name_scoped_atomic(uint32_t word, char *text, size_t bytes)
+{
+	static const char *const orders[] = {"", ".rl", ".aq", ".aqrl"};
+	const char *scope = OPCODE(word) == TANDEM_OPCODE_AMO_DEVICE ? "device" : "workgroup";
+	const char *name = amo_name(word), *order = orders[word >> 25 & 3], *rd = tandem_x_name(RD(word));
+	const char *rs1 = tandem_x_name(RS1(word)), *rs2 = tandem_x_name(RS2(word));
+	char width = FUNCT3(word) == 2 ? 'w' : 'd';
+
+	if (!name || (FUNCT3(word) != 2 && FUNCT3(word) != 3))
+		return 0;
+	if (!strcmp(name, "lr"))
+		return RS2(word) ? 0 : snprintf(text, bytes, "tandem.lr.%c%s.%s %s, (%s)", width, order, scope, rd, rs1);
+	return snprintf(text, bytes, "tandem.%s.%c%s.%s %s, %s, (%s)", name, width, order, scope, rd, rs2, rs1);
+}
+
+static int name_scoped_fence(uint32_t word, char *text, size_t bytes)
+{
+	if (RD(word) || RS1(word) > 3 || RS2(word) > 3 || FUNCT7(word) > TANDEM_SCOPE_WORKGROUP)
+		return 0;
+	return snprintf(text, bytes, "tandem.fence.%s %s, %s", scope_name(FUNCT7(word)), fence_set_name(RS1(word)),
+			fence_set_name(RS2(word)));
+}
+
 /* Returns 0 if it is none of ours. */
 static int name_custom(uint32_t word, char *text, size_t bytes)
 {
 	const char *rd = tandem_x_name(RD(word)), *rs1 = tandem_x_name(RS1(word)), *rs2 = tandem_x_name(RS2(word));
 
-	if (OPCODE(word) != TANDEM_OPCODE_CUSTOM0 || FUNCT7(word))
+	if (OPCODE(word) == TANDEM_OPCODE_AMO_DEVICE || OPCODE(word) == TANDEM_OPCODE_AMO_WORKGROUP)
+		return name_scoped_atomic(word, text, bytes);
+	if (OPCODE(word) != TANDEM_OPCODE_CUSTOM0)
+		return 0;
+	if (FUNCT3(word) == TANDEM_FUNCT3_FENCE)
+		return name_scoped_fence(word, text, bytes);
+	if (FUNCT7(word))
 		return 0;
 	switch (FUNCT3(word)) {
 	case TANDEM_FUNCT3_BARRIER:

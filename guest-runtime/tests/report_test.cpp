@@ -17,6 +17,9 @@ constexpr std::uint32_t load_a1 = 0x00853583;   // ld a1, 8(a0)
 constexpr std::uint32_t barrier = 0x0000000b;
 constexpr std::uint32_t ballot_t0_a3 = 0x0006a28b;
 constexpr std::uint32_t shuffle_s1_a0_t6 = 0x01f5348b;
+constexpr std::uint32_t fence_device_w_rw = 0x0230c00b;
+constexpr std::uint32_t amoadd_device = 0x06b532ab;
+constexpr std::uint32_t lr_workgroup = 0x100522db;
 constexpr std::uint32_t not_an_instruction = 0xffffffff;
 
 std::string disassemble(std::uint32_t word)
@@ -69,13 +72,17 @@ TEST(Disassemble, NamesOurOwnInstructions)
 	EXPECT_EQ(disassemble(barrier), "tandem.barrier");
 	EXPECT_EQ(disassemble(ballot_t0_a3), "tandem.ballot t0, a3");
 	EXPECT_EQ(disassemble(shuffle_s1_a0_t6), "tandem.shuffle s1, a0, t6");
+	EXPECT_EQ(disassemble(fence_device_w_rw), "tandem.fence.device w, rw");
+	EXPECT_EQ(disassemble(amoadd_device), "tandem.amoadd.d.aqrl.device t0, a1, (a0)");
+	EXPECT_EQ(disassemble(lr_workgroup), "tandem.lr.w.workgroup t0, (a0)");
+	EXPECT_EQ(disassemble(lr_workgroup | 1u << 20), ".word 0x101522db") << "LR with a second operand";
 }
 
 TEST(Disassemble, ShowsWhatIsNoInstructionAsWord)
 {
 	EXPECT_EQ(disassemble(not_an_instruction), ".word 0xffffffff");
 	EXPECT_EQ(disassemble(0), ".word 0x00000000");
-	EXPECT_EQ(disassemble(0x0000400b), ".word 0x0000400b") << "custom-0 with a function that is not ours";
+	EXPECT_EQ(disassemble(0x0000500b), ".word 0x0000500b") << "custom-0 with a function that is not ours";
 }
 
 TEST(Disassemble, KnowsTheStandardInstructions)

@@ -2,7 +2,7 @@
 /*
  * What a kernel sees of the GPU beyond RV64IMAFD, Zicsr and Zifencei: how a lane starts and ends, custom CSRs that tell it
  * who it is, custom instructions, and the LDS window. Custom CSRs are in the user read-only range (RISC-V privileged
- * specification, table of CSR address ranges: 0xCC0-0xCFF); instructions use opcode custom-0.
+ * specification, table of CSR address ranges: 0xCC0-0xCFF); instructions use the opcodes custom-0, custom-1 and custom-2.
  *
  * A lane starts with pc = entry, a0 = kernarg address, sp = end of its scratch slice (16-byte aligned), gp from the
  * descriptor, ra = TANDEM_LANE_EXIT_PC, all other registers 0. It ends when it returns to TANDEM_LANE_EXIT_PC or executes
@@ -37,13 +37,32 @@
 #define TANDEM_CSR_COMPUTE_UNIT     0xcd4 /* where this wavefront runs */
 #define TANDEM_CSR_ACTIVE_LANES     0xcd5 /* mask of the lanes that execute this very instruction together */
 
-/* Custom instructions, R format, opcode custom-0 (0x0b), funct7 0. funct3 tells which. */
+/* Custom instructions, R format, opcode custom-0 (0x0b), funct7 0 but for the fence. funct3 tells which. */
 #define TANDEM_OPCODE_CUSTOM0       0x0b
 #define TANDEM_FUNCT3_BARRIER       0 /* tandem.barrier: all lanes of the workgroup that have not ended; also orders
 					 * LDS and global accesses of the workgroup. rd, rs1, rs2 are x0 */
 #define TANDEM_FUNCT3_EXIT          1 /* tandem.exit: this lane ends. rd, rs1, rs2 are x0 */
 #define TANDEM_FUNCT3_BALLOT        2 /* tandem.ballot rd, rs1: mask of the lanes executing it whose rs1 is not 0. rs2 is x0 */
 #define TANDEM_FUNCT3_SHUFFLE       3 /* tandem.shuffle rd, rs1, rs2: rs1 of lane (rs2 & 31), 0 if it does not take part */
+#define TANDEM_FUNCT3_FENCE         4 /* tandem.fence: funct7 is the scope; the numbers in rs1 and rs2 say what comes before and
+					 * what after it, TANDEM_FENCE_WRITES and TANDEM_FENCE_READS added up. rd is x0 */
+#define TANDEM_FENCE_WRITES         1
+#define TANDEM_FENCE_READS          2
+
+/*
+ * Scopes. The instructions of RV64A, and fence, have system scope: they hold against the CPUs. Under these opcodes the same
+ * encodings (funct3, funct5, aq, rl, registers) are atomics that hold among the lanes of the device, or of the workgroup,
+ * only. They need the right to store, not the right to do atomics.
+ */
+#define TANDEM_OPCODE_AMO           0x2f
+#define TANDEM_OPCODE_AMO_DEVICE    0x2b /* custom-1 */
+#define TANDEM_OPCODE_AMO_WORKGROUP 0x5b /* custom-2 */
+
+enum tandem_scope {
+	TANDEM_SCOPE_SYSTEM    = 0,
+	TANDEM_SCOPE_DEVICE    = 1,
+	TANDEM_SCOPE_WORKGROUP = 2,
+};
 
 /*
  * LDS window: byte n of the workgroup's local memory is at TANDEM_LDS_BASE + n for each of its lanes. Beyond its size an

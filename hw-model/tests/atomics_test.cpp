@@ -163,6 +163,31 @@ TEST_F(Atomics, TheMonitorShowsThem) {
   EXPECT_NE(text.find(" atomic stores"), std::string::npos) << text;
 }
 
+TEST(AtomicsSetting, AtomicOpsThatTheBusDoesNotDoAreALoadAndAStore) {
+  tandem_model_config config = exclusive_config();
+  config.atomics = TANDEM_ATOMICS_PCIE;
+  TestDriver driver(config);
+  AqlProducer process(driver);
+  const uint64_t data = process.table.map_new(kData, 4096);
+  const auto& word = driver.host.at<uint64_t>(data);
+  const uint64_t kernel = process.load_kernel(kernels::count());
+  const auto add_one = [&] {
+    const uint64_t before = driver.counter(TANDEM_COUNTER_ATOMICS);
+    process.submit(process.dispatch(kernel, 1, 1));
+    ASSERT_TRUE(driver.run_until([&] { return driver.counter(TANDEM_COUNTER_ATOMICS) > before; }));
+  };
+  add_one();
+  EXPECT_EQ(word, 1u) << "a host atomic, at once";
+  tandem_model_set_atomic_requester(driver.model(), false);
+  EXPECT_TRUE(driver.read32(TANDEM_REG_FEATURES) & TANDEM_FEATURE_PCIE_ATOMICS) << "what the GPU could do";
+  add_one();
+  EXPECT_EQ(word, 1u) << "under way";
+  tandem_model_set_atomic_requester(driver.model(), true);
+  EXPECT_EQ(word, 2u);
+  add_one();
+  EXPECT_EQ(word, 3u);
+}
+
 TEST(AtomicsSetting, LimitsAreChecked) {
   const tandem_host_ops ops = FakeHost().ops();
   tandem_model_config config = exclusive_config();

@@ -20,7 +20,13 @@
  *
  * Memory order. Between lanes, wavefronts and CPU threads the rules of C11 hold, and the __atomic built-ins of the
  * compiler are the way to say what is wanted: every atomic and every fence has system scope, that is, holds against the
- * CPUs as well. Atomic read-modify-write comes in 32 and 64 bits. A plain store may become visible late and out of order.
+ * CPUs as well. Atomic read-modify-write comes in 32 and 64 bits. A plain store may become visible late and out of order, and
+ * so may a plain load be done.
+ *
+ * Scopes. Most sharing stays within the device, or within a workgroup. tandem_atomic_*() and tandem_fence_scope() say for
+ * whom an atomic or a fence has to hold. The narrower ones never ask for the right to do atomics on a page: on a GPU
+ * without PCIe AtomicOps they take no page away from the CPUs, and cost no fault. Do not mix scopes on one word while others than
+ * the narrowest can reach it: to a CPU an atomic of device scope is a load and a store.
  */
 #ifndef TANDEM_DEVICE_H
 #define TANDEM_DEVICE_H
@@ -154,6 +160,136 @@ static inline __attribute__((always_inline)) uint64_t tandem_shuffle(uint64_t va
 			 ", 0, %0, %1, %2" : "=r"(other) : "r"(value), "r"(lane));
 	return other;
 }
+
+/*
+ * Atomics with a scope. They return the old value. `order` is one of the __ATOMIC_ constants; it and `scope` should be constants:
+ * each call is one instruction then.
+ *
+ *     old = tandem_atomic_add64(&a->tickets, 1, __ATOMIC_RELAXED, TANDEM_SCOPE_DEVICE);
+ *
+ * name           operation on the word           type of the word
+ * swap           = value                         uint32_t, uint64_t
+ * add and or xor += &= |= ^= value               uint32_t, uint64_t
+ * min max        the smaller, larger one         int32_t, int64_t
+ * minu maxu      the same, unsigned              uint32_t, uint64_t
+ *
+ * Acquire orders what comes after it, release what comes before it, __ATOMIC_ACQ_REL and __ATOMIC_SEQ_CST both.
+ */
+#define TANDEM_AQRL_(order)                                                                     \
+	((order) == __ATOMIC_RELAXED ? 0 :                                                      \
+	 (order) == __ATOMIC_RELEASE ? 1 :                                                      \
+	 (order) == __ATOMIC_ACQUIRE || (order) == __ATOMIC_CONSUME ? 2 : 3)
+
+#define TANDEM_AMO_INSTRUCTION_(opcode, funct3, funct5, aqrl, operand)                          \
+	__asm__ volatile(".insn r " TANDEM_STRING(opcode) ", " #funct3 ", " #funct5 " * 4 + " #aqrl ", %0, %1, " operand \
+			 : "=r"(result) : "r"(at), "r"(value) : "memory")
+
+#define TANDEM_AMO_ORDERS_(opcode, funct3, funct5, operand)                                     \
+	switch (TANDEM_AQRL_(order)) {                                                          \
+	case 0: TANDEM_AMO_INSTRUCTION_(opcode, funct3, funct5, 0, operand); break;             \
+	case 1: TANDEM_AMO_INSTRUCTION_(opcode, funct3, funct5, 1, operand); break;             \
+	case 2: TANDEM_AMO_INSTRUCTION_(opcode, funct3, funct5, 2, operand); break;             \
+	default: TANDEM_AMO_INSTRUCTION_(opcode, funct3, funct5, 3, operand); break;            \
+	}
+
+/* The instruction of this scope and order; leaves its rd in `result`. */
+#define TANDEM_AMO_(funct3, funct5, operand)                                                    \
+	switch (scope) {                                                                        \
+	case TANDEM_SCOPE_WORKGROUP:                                                            \
+		TANDEM_AMO_ORDERS_(TANDEM_OPCODE_AMO_WORKGROUP, funct3, funct5, operand) break; \
+	case TANDEM_SCOPE_DEVICE:                                                               \
+		TANDEM_AMO_ORDERS_(TANDEM_OPCODE_AMO_DEVICE, funct3, funct5, operand) break;    \
+	default:                                                                                \
+		TANDEM_AMO_ORDERS_(TANDEM_OPCODE_AMO, funct3, funct5, operand) break;           \
+	}
+
+#define TANDEM_ATOMIC_FUNCTION_(name, type, funct3, funct5)                                     \
+	static inline __attribute__((always_inline)) type tandem_atomic_##name(type *at, type value, int order,        \
+									       enum tandem_scope scope)        \
+	{                                                                                       \
+		uint64_t result;                                                                \
+		TANDEM_AMO_(funct3, funct5, "%2")                                               \
+		return (type)result;                                                            \
+	}
+
+TANDEM_ATOMIC_FUNCTION_(swap32, uint32_t, 2, 0x01)
+TANDEM_ATOMIC_FUNCTION_(swap64, uint64_t, 3, 0x01)
+TANDEM_ATOMIC_FUNCTION_(add32, uint32_t, 2, 0x00)
+TANDEM_ATOMIC_FUNCTION_(add64, uint64_t, 3, 0x00)
+TANDEM_ATOMIC_FUNCTION_(and32, uint32_t, 2, 0x0c)
+TANDEM_ATOMIC_FUNCTION_(and64, uint64_t, 3, 0x0c)
+TANDEM_ATOMIC_FUNCTION_(or32, uint32_t, 2, 0x08)
+TANDEM_ATOMIC_FUNCTION_(or64, uint64_t, 3, 0x08)
+TANDEM_ATOMIC_FUNCTION_(xor32, uint32_t, 2, 0x04)
+TANDEM_ATOMIC_FUNCTION_(xor64, uint64_t, 3, 0x04)
+TANDEM_ATOMIC_FUNCTION_(min32, int32_t, 2, 0x10)
+TANDEM_ATOMIC_FUNCTION_(min64, int64_t, 3, 0x10)
+TANDEM_ATOMIC_FUNCTION_(max32, int32_t, 2, 0x14)
+TANDEM_ATOMIC_FUNCTION_(max64, int64_t, 3, 0x14)
+TANDEM_ATOMIC_FUNCTION_(minu32, uint32_t, 2, 0x18)
+TANDEM_ATOMIC_FUNCTION_(minu64, uint64_t, 3, 0x18)
+TANDEM_ATOMIC_FUNCTION_(maxu32, uint32_t, 2, 0x1c)
+TANDEM_ATOMIC_FUNCTION_(maxu64, uint64_t, 3, 0x1c)
+
+/*
+ * Load-reserved and store-conditional, in pairs on the same word and in the same scope, with no other memory access in between.
+ * The store is not done, and the answer is 0, if somebody else may have written since; be ready to try again.
+ */
+#define TANDEM_RESERVE_FUNCTIONS_(bits, type, funct3)                                           \
+	static inline __attribute__((always_inline)) type tandem_load_reserved##bits(type *at, int order,              \
+										     enum tandem_scope scope)  \
+	{                                                                                       \
+		const uint64_t value = 0;                                                       \
+		uint64_t result;                                                                \
+		TANDEM_AMO_(funct3, 0x02, "x0")                                                 \
+		return (type)result;                                                            \
+	}                                                                                       \
+	static inline __attribute__((always_inline)) int tandem_store_conditional##bits(type *at, type value,          \
+											int order,             \
+											enum tandem_scope scope) \
+	{                                                                                       \
+		uint64_t result;                                                                \
+		TANDEM_AMO_(funct3, 0x03, "%2")                                                 \
+		return result == 0;                                                             \
+	}
+
+TANDEM_RESERVE_FUNCTIONS_(32, uint32_t, 2)
+TANDEM_RESERVE_FUNCTIONS_(64, uint64_t, 3)
+
+#undef TANDEM_RESERVE_FUNCTIONS_
+#undef TANDEM_ATOMIC_FUNCTION_
+#undef TANDEM_AMO_
+#undef TANDEM_AMO_ORDERS_
+#undef TANDEM_AMO_INSTRUCTION_
+
+#define TANDEM_FENCE_INSTRUCTION_(scope, before, after)                                         \
+	__asm__ volatile(".insn r " TANDEM_STRING(TANDEM_OPCODE_CUSTOM0) ", " TANDEM_STRING(TANDEM_FUNCT3_FENCE)       \
+			 ", " #scope ", x0, x" #before ", x" #after ::: "memory")
+
+#define TANDEM_FENCE_ORDERS_(scope)                                                             \
+	switch (TANDEM_AQRL_(order)) {                                                          \
+	case 0: __asm__ volatile("" ::: "memory"); break;                                       \
+	case 1: TANDEM_FENCE_INSTRUCTION_(scope, 3, 1); break;                                  \
+	case 2: TANDEM_FENCE_INSTRUCTION_(scope, 2, 3); break;                                  \
+	default: TANDEM_FENCE_INSTRUCTION_(scope, 3, 3); break;                                 \
+	}
+
+/* A fence of the given order that holds among the lanes of that scope (and, if it is the system, the CPUs). */
+static inline __attribute__((always_inline)) void tandem_fence_scope(int order, enum tandem_scope scope)
+{
+	switch (scope) {
+	case TANDEM_SCOPE_WORKGROUP:
+		TANDEM_FENCE_ORDERS_(2) break;
+	case TANDEM_SCOPE_DEVICE:
+		TANDEM_FENCE_ORDERS_(1) break;
+	default:
+		TANDEM_FENCE_ORDERS_(0) break;
+	}
+}
+
+#undef TANDEM_FENCE_ORDERS_
+#undef TANDEM_FENCE_INSTRUCTION_
+#undef TANDEM_AQRL_
 
 /* Everything this lane wrote before is seen, by lanes and CPUs, before what it writes afterwards; the same for reads. */
 static inline __attribute__((always_inline)) void tandem_fence(void)

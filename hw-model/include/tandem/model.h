@@ -52,6 +52,7 @@ struct tandem_model_config {
 	uint64_t seed;                 /* for every choice that the hardware leaves open */
 	uint32_t atomics;              /* enum tandem_atomics */
 	uint32_t atomic_pause;         /* ticks between load and store of an atomic that is no host atomic */
+	bool load_reorder;             /* loads of a wavefront may be done late */
 	bool vram_bar;                 /* reported in TANDEM_REG_FEATURES */
 	bool test_hooks;               /* TANDEM_REG_TEST_* work */
 	bool trace;                    /* call ops->trace for every event from the start */
@@ -183,6 +184,12 @@ TANDEM_MODEL_EXPORT bool tandem_model_poison(struct tandem_model *model, uint64_
 
 /* Writes the offsets of the poisoned pages, as many as there is room for; returns how many there are. */
 TANDEM_MODEL_EXPORT size_t tandem_model_poisoned_pages(const struct tandem_model *model, uint64_t *offsets, size_t room);
+
+/*
+ * Whether the bus does AtomicOps that this device sends to system memory. Without (TANDEM_ATOMICS_PCIE only) they are a load and
+ * a store, as with TANDEM_ATOMICS_EXCLUSIVE. True until told otherwise; survives resets.
+ */
+TANDEM_MODEL_EXPORT void tandem_model_set_atomic_requester(struct tandem_model *model, bool on);
 
 /* Switches tracing at run time. */
 TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool on);

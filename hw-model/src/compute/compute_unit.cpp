@@ -102,6 +102,7 @@ struct ComputeUnit::Impl {
       for (auto& wave : groups[i]->waves) {
         context.write_queued(*wave);
         context.memory.atomics().complete(*wave);
+        wave->late.bind_all(*wave);
       }
       body(take(i));
     }
@@ -150,6 +151,7 @@ struct ComputeUnit::Impl {
     context.write_oldest(wave);
     if (wave.state == WaveState::Failed) {
       context.write_queued(wave);
+      wave.late.bind_all(wave);
       wave.error.report = compute::report_of(wave);
       listener.wave_failed(*wave.group->launch.dispatch, wave.error);
     } else if (turn.lanes_rested) {
@@ -176,8 +178,9 @@ struct ComputeUnit::Impl {
       Wave* wave = next_ready();
       if (!wave) break;
       const Turn turn = give_turn(*wave, std::min(kTurn, budget - done));
-      barren = turn.instructions ? 0 : barren + 1;
-      done += turn.instructions;
+      const uint64_t ticks = turn.instructions + turn.held;
+      barren = ticks ? 0 : barren + 1;
+      done += ticks;
       if (turn.waits) budget = std::min(budget, done + kRestWhileOneWaits);
     }
     return done;
@@ -278,6 +281,7 @@ void ComputeUnit::reset() {
   while (!impl_->groups.empty()) {
     for (auto& wave : impl_->groups.back()->waves) {
       wave->stores.discard();
+      wave->late.discard();
       impl_->context.memory.atomics().discard(*wave);
     }
     impl_->take(impl_->groups.size() - 1);
@@ -291,10 +295,12 @@ DrainResult ComputeUnit::drain(Pasid pasid, Gva start, Gva end) {
   DrainResult result;
   ++context.generation;
   if (start.value >= end.value) return result;
-  for (Wave* wave : context.waves)
-    if (wave->request.pasid == pasid)
-      result.stores_written +=
-          wave->stores.write_overlapping(start.value, end.value - start.value, context.memory, context.config.store_drain);
+  for (Wave* wave : context.waves) {
+    if (wave->request.pasid != pasid) continue;
+    const uint64_t bytes = end - start;
+    wave->late.drain(*wave, start.value, bytes);  // before stores: they are older than what is queued there
+    result.stores_written += wave->stores.write_overlapping(start.value, bytes, context.memory, context.config.store_drain);
+  }
   impl_->lose_reservations(pasid, start.value, end.value);
   result.code_dropped = context.code.drop(pasid, start.value, end.value);
   return result;
@@ -305,6 +311,7 @@ DrainResult ComputeUnit::drain_all() {
   DrainResult result;
   ++context.generation;
   for (Wave* wave : context.waves) {
+    wave->late.drain(*wave, 0, TANDEM_VA_LIMIT);
     result.stores_written += context.write_queued(*wave);
     wave->reserved = 0;
   }
@@ -316,11 +323,11 @@ void ComputeUnit::describe(const std::function<void(const std::string&)>& line) 
   for (const Wave* wave : impl_->context.waves) {
     const auto& id = wave->group->launch.group_id;
     char text[200];
-    std::snprintf(text, sizeof text, "cu %u queue %u workgroup %u,%u,%u wave %u pc 0x%llx active %08x live %08x %s%s stores %u",
+    std::snprintf(text, sizeof text, "cu %u queue %u workgroup %u,%u,%u wave %u pc 0x%llx active %08x live %08x %s%s stores %u%s",
                   impl_->context.config.unit, wave->request.queue.value, id[0], id[1], id[2], wave->number,
                   static_cast<unsigned long long>(wave->pc), wave->active, wave->live, name_of(wave->state),
                   wave->state == WaveState::Waiting && wave->waits == Wave::Waits::Fetch ? " (fetch)" : "",
-                  wave->stores.instructions());
+                  wave->stores.instructions(), wave->late.empty() ? "" : " late loads");
     line(text);
   }
 }

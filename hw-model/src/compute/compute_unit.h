@@ -78,6 +78,7 @@ struct ComputeConfig {
   uint32_t lds_bytes = 65536;
   uint32_t store_queue_depth = 0;
   tandem_store_drain store_drain = TANDEM_DRAIN_FIFO;
+  bool load_reorder = false;
   uint64_t seed = 0;
   uint8_t isa_level = 0;   // x86-64 level of the lane loops: 2, 3 or 4; 0: the best that the host has
 };

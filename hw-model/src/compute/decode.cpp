@@ -127,7 +127,14 @@ void decode_system(Decoded& d) {
   d.op = pick({Op::Illegal, Op::Csrrw, Op::Csrrs, Op::Csrrc, Op::Illegal, Op::Csrrwi, Op::Csrrsi, Op::Csrrci}, funct3);
 }
 
+void decode_scoped_fence(Decoded& d) {
+  constexpr uint32_t kSets = TANDEM_FENCE_WRITES | TANDEM_FENCE_READS;
+  if (rd_of(d.word) == 0 && rs1_of(d.word) <= kSets && rs2_of(d.word) <= kSets && funct7_of(d.word) <= TANDEM_SCOPE_WORKGROUP)
+    d.op = Op::ScopedFence;
+}
+
 void decode_custom0(Decoded& d) {
+  if (funct3_of(d.word) == TANDEM_FUNCT3_FENCE) return decode_scoped_fence(d);
   if (funct7_of(d.word) != 0) return;
   const bool bare = rd_of(d.word) == 0 && rs1_of(d.word) == 0 && rs2_of(d.word) == 0;
   switch (funct3_of(d.word)) {
@@ -139,7 +146,7 @@ void decode_custom0(Decoded& d) {
   }
 }
 
-// funct5 in bits 31..27; aq and rl in 26 and 25 stay in the word.
+// funct5 in bits 31..27; aq and rl in 26 and 25, and the scope, which is the opcode, stay in the word.
 void decode_amo(Decoded& d) {
   const uint32_t funct3 = funct3_of(d.word);
   if (funct3 != 2 && funct3 != 3) return;
@@ -240,7 +247,9 @@ void decode_by_opcode(Decoded& d) {
     case 0x1b: return decode_op_imm_32(d);
     case 0x23: return decode_store(d);
     case 0x27: return decode_float_store(d);
-    case 0x2f: return decode_amo(d);
+    case TANDEM_OPCODE_AMO:
+    case TANDEM_OPCODE_AMO_DEVICE:
+    case TANDEM_OPCODE_AMO_WORKGROUP: return decode_amo(d);
     case 0x33: return decode_op(d);
     case 0x37: d.imm = imm_u(d.word); return pure(d, Op::Const);
     case 0x3b: return decode_op_32(d);
@@ -258,6 +267,15 @@ void decode_by_opcode(Decoded& d) {
 }
 
 }  // namespace
+
+tandem_scope scope_of(const Decoded& d) {
+  switch (opcode_of(d.word)) {
+    case TANDEM_OPCODE_CUSTOM0: return static_cast<tandem_scope>(funct7_of(d.word));
+    case TANDEM_OPCODE_AMO_DEVICE: return TANDEM_SCOPE_DEVICE;
+    case TANDEM_OPCODE_AMO_WORKGROUP: return TANDEM_SCOPE_WORKGROUP;
+    default: return TANDEM_SCOPE_SYSTEM;
+  }
+}
 
 Decoded decode(uint32_t word, uint64_t pc) {
   Decoded d;

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "compute/ops.h"
+#include "tandem_abi.h"
 
 namespace tandem::compute {
 
@@ -26,6 +27,7 @@ enum class Next : uint8_t {
   Exit,        // the active lanes end
   Refetch,     // retired, but decoded instructions may be gone, or it took long: fetch anew, and see whether somebody waits
   Pause,       // retired; the wavefront waits until its atomics under way are written
+  Hold,        // not retired, and nothing done: to be tried again after a tick (late_loads.h)
   Yield,       // retired; the group waits for somebody (pause): let others run first
 };
 
@@ -48,6 +50,9 @@ struct Decoded {
   uint8_t rm = 0;            // rounding mode field of float instructions
   uint8_t length = 1;        // instructions that `full` runs
 };
+
+// Of a fence or an atomic instruction.
+tandem_scope scope_of(const Decoded& d);
 
 // Never fails: what is no instruction becomes Op::Illegal. The handlers are left empty.
 Decoded decode(uint32_t word, uint64_t pc);

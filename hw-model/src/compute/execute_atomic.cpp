@@ -18,10 +18,13 @@ constexpr uint32_t kReleaseBit = 1u << 25;
 
 using Means = AtomicUnit::Means;
 
-// LDS is the workgroup's own, and it runs on one unit: nobody to race with.
-Means means_for(const UnitContext& unit, const MemoryRun& run) {
-  return run.lds ? Means::Plain : unit.memory.atomics().means_for(run.aperture);
+// LDS is the workgroup's own, and it runs on one unit: nobody to race with. Nor is there anybody among the lanes of a device,
+// because its units are run one after the other.
+Means means_for(const UnitContext& unit, const MemoryRun& run, tandem_scope scope) {
+  return run.lds || scope != TANDEM_SCOPE_SYSTEM ? Means::Plain : unit.memory.atomics().means_for(run.aperture);
 }
+
+Access access_for(tandem_scope scope) { return scope == TANDEM_SCOPE_SYSTEM ? Access::Atomic : Access::Write; }
 
 AtomicWord word_at(const Wave& w, const MemoryRun& run, uint64_t va) {
   const uint64_t offset = va - run.va;
@@ -57,8 +60,8 @@ bool all_aligned(Wave& w, const Decoded& d, const uint64_t* address) {
 }
 
 void order_queued_stores(Wave& w, const Decoded& d, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
-  if (d.word & kReleaseBit) w.unit->write_queued(w);
-  else w.unit->write_queued_overlapping(w, address, lanes, bytes);
+  if (d.word & kReleaseBit) w.unit->write_for_release(w, scope_of(d));
+  w.unit->write_queued_overlapping(w, address, lanes, bytes);
   w.synchronised = true;
   if (others_wait(w)) spend_patience(w, kAtomicImpatience);
 }
@@ -72,15 +75,16 @@ Next amo(Wave& w, const Decoded& d) {
   if (!all_aligned<T>(w, d, address.lane)) return Next::Failed;
   const LaneMask lanes = w.lanes_of_instruction();
   order_queued_stores(w, d, address.lane, lanes, sizeof(T));
+  const tandem_scope scope = scope_of(d);
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
-    const Means means = means_for(*w.unit, run);
+    const Means means = means_for(*w.unit, run, scope);
     for_each_lane(here, [&](uint32_t i) {
       const AtomicWord word = word_at(w, run, address.lane[i]);
       w.x[d.rd].lane[i] = extend(w.unit->memory.atomics().modify<Operation>(means, word, static_cast<T>(operand.lane[i]), w));
     });
     atomics_done(w, means, run, address.lane, here, sizeof(T));
   };
-  const Next next = access_by_run(w, d, address.lane, sizeof(T), Access::Atomic, lanes, perform,
+  const Next next = access_by_run(w, d, address.lane, sizeof(T), access_for(scope), lanes, perform,
                                   [&](const Straddle&, uint32_t) { never_straddles(w, d); });
   w.unit->atomics += count_lanes(lanes & ~w.pending);
   return retire(w, next);
@@ -120,11 +124,10 @@ LaneMask lanes_with_reservation(const Wave& w, const uint64_t* address, uint32_t
 // One lane of SC. A success breaks the reservations of all other lanes on these bytes, so of the lanes that do this
 // together the lowest wins and the others fail, even if the value did not change.
 template <typename T>
-bool store_conditional_lane(Wave& w, const MemoryRun& run, uint32_t lane, uint64_t va, T value) {
+bool store_conditional_lane(Wave& w, const MemoryRun& run, Means means, uint32_t lane, uint64_t va, T value) {
   if (!(w.reserved & lane_bit(lane))) return false;
   w.reserved &= ~lane_bit(lane);
   const T expected = static_cast<T>(w.reservation[lane].value);
-  const Means means = means_for(*w.unit, run);
   if (!w.unit->memory.atomics().store_if<T>(means, word_at(w, run, va), expected, value, w)) return false;
   if (means == Means::Paused) w.unit->break_reservations(w, false, va, sizeof(T));
   else w.unit->stored_range(w, run, va, sizeof(T));
@@ -142,13 +145,15 @@ Next store_conditional(Wave& w, const Decoded& d) {
   order_queued_stores(w, d, address.lane, able, sizeof(T));
   for_each_lane(lanes & ~able, [&](uint32_t i) { w.x[d.rd].lane[i] = kFailed; });
   w.reserved &= ~(lanes & ~able);
+  const tandem_scope scope = scope_of(d);
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
+    const Means means = means_for(*w.unit, run, scope);
     for_each_lane(here, [&](uint32_t i) {
-      const bool stored = store_conditional_lane<T>(w, run, i, address.lane[i], static_cast<T>(value.lane[i]));
+      const bool stored = store_conditional_lane<T>(w, run, means, i, address.lane[i], static_cast<T>(value.lane[i]));
       w.x[d.rd].lane[i] = stored ? 0 : kFailed;
     });
   };
-  const Next next = access_by_run(w, d, address.lane, sizeof(T), Access::Atomic, able, perform,
+  const Next next = access_by_run(w, d, address.lane, sizeof(T), access_for(scope), able, perform,
                                   [&](const Straddle&, uint32_t) { never_straddles(w, d); });
   w.unit->atomics += count_lanes(lanes & ~w.pending);
   return retire(w, next);

@@ -72,16 +72,25 @@ Next jump_register(Wave& w, const Decoded& d) {
   return Next::Diverged;
 }
 
-// Bits 27..24 predecessor set, 23..20 successor set, each i o r w. Queued stores are what may still be after the fence; the
-// host orders all of x86 but a store before a later load.
+// Queued stores are what may still be after the fence; the host orders all of x86 but a store before a later load, and the
+// units of a device are run one after the other.
+Next order(Wave& w, bool writes_before, bool any_after, bool reads_after, tandem_scope scope) {
+  w.synchronised = true;
+  if (!writes_before || !any_after) return Next::Sequential;
+  w.unit->write_for_release(w, scope);
+  if (reads_after && scope == TANDEM_SCOPE_SYSTEM) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return Next::Sequential;
+}
+
+// Bits 27..24 predecessor set, 23..20 successor set, each i o r w.
 Next fence(Wave& w, const Decoded& d) {
   constexpr uint32_t kWrites = 0x5, kReads = 0xa;
   const uint32_t before = d.word >> 24 & 0xf, after = d.word >> 20 & 0xf;
-  w.synchronised = true;
-  if (!(before & kWrites)) return Next::Sequential;
-  if (after) w.unit->write_queued(w);
-  if (after & kReads) __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  return Next::Sequential;
+  return order(w, before & kWrites, after != 0, after & kReads, TANDEM_SCOPE_SYSTEM);
+}
+
+Next scoped_fence(Wave& w, const Decoded& d) {
+  return order(w, d.rs1 & TANDEM_FENCE_WRITES, d.rs2 != 0, d.rs2 & TANDEM_FENCE_READS, scope_of(d));
 }
 
 Next fence_i(Wave& w, const Decoded&) {
@@ -143,6 +152,7 @@ void fill_control(HandlerTable& table) {
   set(table, Op::Bltu, branch<LessUnsigned>);
   set(table, Op::Bgeu, branch<NotLessUnsigned>);
   set(table, Op::Fence, fence);
+  set(table, Op::ScopedFence, scoped_fence);
   set(table, Op::FenceI, fence_i);
   set(table, Op::Pause, pause);
   set(table, Op::Ecall, ecall);

@@ -27,7 +27,10 @@ void fuse(const PairTable& pairs, Decoded& first, Decoded& second) {
   const auto takes_second = [&] { return has_second_register(second.op) && second.rs2 == first.rd; };
   if (takes_second() && operands_may_be_exchanged(second.op)) std::swap(second.rs1, second.rs2);
   if (takes_second()) return;  // both operands, or the subtrahend: rare
-  first.full = pairs.at[static_cast<uint32_t>(*a)][static_cast<uint32_t>(*b)][second.rs1 == first.rd][second.rd == first.rd];
+  const Handler both =
+      pairs.at[static_cast<uint32_t>(*a)][static_cast<uint32_t>(*b)][second.rs1 == first.rd][second.rd == first.rd];
+  if (!both) return;
+  first.full = both;
   first.length = 2;
 }
 

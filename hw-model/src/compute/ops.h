@@ -14,8 +14,8 @@
   X(Mul) X(Mulh) X(Mulhsu) X(Mulhu) X(Div) X(Divu) X(Rem) X(Remu) X(Mulw) X(Divw) X(Divuw) X(Remw) X(Remuw)
 
 #define TANDEM_CONTROL_OPS(X)                                                                                   \
-  X(Jal) X(Jalr) X(Beq) X(Bne) X(Blt) X(Bge) X(Bltu) X(Bgeu) X(Fence) X(FenceI) X(Pause) X(Ecall) X(Ebreak)         \
-  X(Illegal) X(Barrier) X(Exit) X(Ballot) X(Shuffle)
+  X(Jal) X(Jalr) X(Beq) X(Bne) X(Blt) X(Bge) X(Bltu) X(Bgeu) X(Fence) X(ScopedFence) X(FenceI) X(Pause) X(Ecall)    \
+  X(Ebreak) X(Illegal) X(Barrier) X(Exit) X(Ballot) X(Shuffle)
 
 #define TANDEM_MEMORY_OPS(X)                                                                                    \
   X(Lb) X(Lh) X(Lw) X(Ld) X(Lbu) X(Lhu) X(Lwu) X(Sb) X(Sh) X(Sw) X(Sd) X(Flw) X(Fld) X(Fsw) X(Fsd)

@@ -121,7 +121,7 @@ class TurnRunner {
       wave_.notified = false;
       wave_.stretch_pc = wave_.pc;
       const Next next = wave_.active == kAllLanes ? step_full(ip, end) : step_masked(ip, end);
-      const bool retired = next != Next::Sequential && next != Next::Wait && next != Next::Failed;
+      const bool retired = next != Next::Sequential && next != Next::Wait && next != Next::Failed && next != Next::Hold;
       count(static_cast<uint64_t>(ip - first) + retired);
       if (next == Next::Sequential) wave_.pc = base + static_cast<uint64_t>(ip - page.code) * 4;
       if (!after(next, ip)) return;
@@ -152,6 +152,7 @@ class TurnRunner {
       case Next::Diverged: return diverged(*ip);
       case Next::Refetch: return slowly(*ip);
       case Next::Pause: return paused(*ip);
+      case Next::Hold: return held(*ip);
       case Next::Yield: return yielded(*ip);
       case Next::Barrier: return arrived(*ip);
       case Next::Exit: return ended(wave_.active);
@@ -208,6 +209,12 @@ class TurnRunner {
   void pause() {
     wave_.state = WaveState::Paused;
     turn_.waits = yield_ = true;
+  }
+
+  bool held(const Decoded& d) {
+    wave_.pc = d.pc;
+    turn_.held = yield_ = true;
+    return false;
   }
 
   bool yielded(const Decoded& d) {

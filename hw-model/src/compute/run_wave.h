@@ -11,6 +11,7 @@ struct Turn {
   uint64_t lane_instructions = 0;
   uint32_t lanes_ended = 0;
   bool waits = false;              // for a translation, or the store of an atomic
+  bool held = false;               // it spent a tick waiting for a late load
   bool lanes_rested = false;       // lanes ended or arrived at a barrier: look at the workgroup
 };
 

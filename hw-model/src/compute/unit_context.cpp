@@ -13,6 +13,17 @@ Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_
   return Next::Failed;
 }
 
+namespace {
+
+HandlerTable handlers_for_late_loads() {
+  HandlerTable table;
+  std::ranges::fill(table.full, &run_with_late_loads);
+  std::ranges::fill(table.masked, &run_with_late_loads);
+  return table;
+}
+
+}  // namespace
+
 UnitContext::UnitContext(const ComputeConfig& config, Translator& translator, MemoryPort& memory,
                          std::function<uint64_t()> now, std::function<bool()> should_yield)
     : config(config),
@@ -22,12 +33,17 @@ UnitContext::UnitContext(const ComputeConfig& config, Translator& translator, Me
       now(std::move(now)),
       should_yield(std::move(should_yield)),
       random(config.seed + config.unit),
-      code(handlers_for(static_cast<IsaLevel>(config.isa_level))) {}
+      handlers(handlers_for(static_cast<IsaLevel>(config.isa_level))),
+      code(config.load_reorder ? handlers_for_late_loads() : handlers) {}
 
 uint32_t UnitContext::write_queued(Wave& wave) {
   const uint32_t written = wave.stores.write_all(memory, config.store_drain, random);
   untold.tell();
   return written;
+}
+
+void UnitContext::write_for_release(Wave& wave, tandem_scope scope) {
+  if (scope != TANDEM_SCOPE_WORKGROUP || wave.group->waves.size() > 1) write_queued(wave);
 }
 
 void UnitContext::synchronise_code(Wave& wave) {

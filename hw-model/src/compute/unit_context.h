@@ -36,6 +36,7 @@ class UnitContext {
   const std::function<uint64_t()> now;
   const std::function<bool()> should_yield;
   Random random;
+  const HandlerTable handlers;
   CodeCache code;
   std::vector<Wave*> waves;            // resident
   uint64_t generation = 0;             // counts drains: a decoded instruction or entry from before may be gone
@@ -76,6 +77,10 @@ class UnitContext {
   void write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes);
   // All that the wavefront stored is in memory afterwards, and the host knows of it. Returns the rows that were queued.
   uint32_t write_queued(Wave& wave);
+  // What the wavefront stored is seen by all of that scope. The store queue is the wavefront's own and stands before memory, so
+  // that there is nothing between device and system, nor between wavefronts of a workgroup; a workgroup of one wavefront
+  // sees its own stores anyway.
+  void write_for_release(Wave& wave, tandem_scope scope);
   // A store may not stay queued for ever: called each few instructions.
   void write_oldest(Wave& wave) { wave.stores.write_one_instruction(memory, config.store_drain, random); }
 

@@ -17,6 +17,7 @@
 #include "compute/compute_unit.h"
 #include "compute/decode.h"
 #include "compute/lanes.h"
+#include "compute/late_loads.h"
 #include "compute/store_queue.h"
 #include "mem/atomic_unit.h"
 
@@ -59,6 +60,7 @@ struct Wave final : TranslationWaiter, AtomicWaiter {
 
   uint64_t row_va[kRowsRemembered]{};  // of the rows that memory instructions touched last, by their pc (fetch_ahead)
   StoreQueue stores;
+  LateLoads late;                  // empty unless load-reorder is on
   Reservation reservation[kLanes];
   LaneMask reserved = 0;           // lanes that hold a reservation
 

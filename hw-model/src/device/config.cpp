@@ -25,6 +25,7 @@ tandem_model_config default_config() {
   config.copy_chunk_bytes = 64 << 10;
   config.store_queue_depth = 0;
   config.store_drain = TANDEM_DRAIN_FIFO;
+  config.load_reorder = false;
   config.time_slice = 20000;
   config.invalidate_latency = 0;
   config.vram_bytes = 256ULL << 20;

@@ -109,8 +109,9 @@ void Device::describe_summary(const Write& write) const {
 
 void Device::describe_atomics(const Write& write) const {
   const AtomicUnit& atomics = memory_.atomics();
-  write(format("atomics: %s, pause %u ticks, %zu words under way\n", atomics_name(config_.atomics), config_.atomic_pause,
-               atomics.words_under_way()));
+  const bool refused = config_.atomics == TANDEM_ATOMICS_PCIE && !atomics.requester();
+  write(format("atomics: %s%s, pause %u ticks, %zu words under way\n", atomics_name(config_.atomics),
+               refused ? " (not enabled on the bus)" : "", config_.atomic_pause, atomics.words_under_way()));
 }
 
 void Device::describe_tlbs(const Write& write) const {

@@ -30,6 +30,7 @@ ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
           .lds_bytes = config.lds_bytes,
           .store_queue_depth = config.store_queue_depth,
           .store_drain = static_cast<tandem_store_drain>(config.store_drain),
+          .load_reorder = config.load_reorder,
           .seed = config.seed + unit};
 }
 

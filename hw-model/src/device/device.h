@@ -30,6 +30,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_peers(std::span<const tandem_model_peer> peers);
   bool poison(uint64_t offset);
   const std::set<uint64_t>& poisoned_pages() const { return memory_.own_poison().all(); }
+  void set_atomic_requester(bool on) { memory_.atomics().set_requester(on); }
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }

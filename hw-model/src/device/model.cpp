@@ -113,6 +113,10 @@ size_t tandem_model_poisoned_pages(const struct tandem_model* model, uint64_t* o
   return pages.size();
 }
 
+void tandem_model_set_atomic_requester(struct tandem_model* model, bool on) {
+  guarded("set_atomic_requester", [&] { model->device.set_atomic_requester(on); });
+}
+
 void tandem_model_set_trace(struct tandem_model* model, bool on) { model->device.set_trace(on); }
 
 uint64_t tandem_model_counter(const struct tandem_model* model, enum tandem_counter counter) {

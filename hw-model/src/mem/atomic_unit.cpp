@@ -23,7 +23,8 @@ AtomicUnit::Means AtomicUnit::means_for(tandem_aperture aperture) const {
 }
 
 void AtomicUnit::set_requester(bool on) {
-  drain_all();
+  if (on == requester_) return;
+  drain_all();  // by the means that were right when they began
   requester_ = on;
 }
 

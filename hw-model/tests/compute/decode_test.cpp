@@ -42,8 +42,8 @@ TEST(Decode, CompressedEncodingsAreIllegal) {
 
 // Each major opcode of the unprivileged specification that is not in RV64IMAFD or our custom space.
 TEST(Decode, ReservedMajorOpcodesAreIllegal) {
-  const std::set<uint32_t> known{0x03, 0x07, 0x0b, 0x0f, 0x13, 0x17, 0x1b, 0x23, 0x27, 0x2f, 0x33, 0x37, 0x3b,
-                                 0x43, 0x47, 0x4b, 0x4f, 0x53, 0x63, 0x67, 0x6f, 0x73};
+  const std::set<uint32_t> known{0x03, 0x07, 0x0b, 0x0f, 0x13, 0x17, 0x1b, 0x23, 0x27, 0x2b, 0x2f, 0x33, 0x37, 0x3b,
+                                 0x43, 0x47, 0x4b, 0x4f, 0x53, 0x5b, 0x63, 0x67, 0x6f, 0x73};
   std::mt19937 random(1);
   for (uint32_t opcode = 0; opcode < 128; ++opcode) {
     if (known.count(opcode)) continue;
@@ -73,6 +73,7 @@ TEST(Decode, NumberOfLegalEncodingsPerOpcode) {
   EXPECT_EQ(count(0x1b, true), 128 + 3);
   EXPECT_EQ(count(0x2f, true, 6), 2 * 4 * 10);    // nine AMOs and SC, W and D, aq and rl
   EXPECT_EQ(count(0x2f, true, 0), 2 * 4 * 11);    // and LR, whose rs2 is 0
+  EXPECT_EQ(count(0x2b, true, 6) + count(0x5b, true, 6), 2 * 2 * 4 * 10);   // the same in narrower scopes
   EXPECT_EQ(count(0x73, false), 6);               // the CSR instructions: rs2 and funct7 are the CSR
   EXPECT_EQ(count(0x0b, true, 0), 2);             // rd is not x0: ballot and shuffle only
   EXPECT_EQ(count(0x43, true), 6 * 2 * 32);       // rounding modes but 5 and 6; two formats; any rs3
@@ -83,13 +84,14 @@ TEST(Decode, NumberOfLegalEncodingsPerOpcode) {
 // Runs pages of random words, biased to legal opcodes, from hostile registers. Whatever they do, the unit ends each wavefront
 // with an error or goes on, and never touches what is not mapped for it.
 TEST(HostileCode, RandomWordsNeverHarmTheUnit) {
-  const uint32_t opcodes[] = {0x03, 0x07, 0x0b, 0x0f, 0x13, 0x17, 0x1b, 0x23, 0x27, 0x2f, 0x33, 0x37, 0x3b, 0x43, 0x53, 0x63, 0x67, 0x6f, 0x73};
+  const uint32_t opcodes[] = {0x03, 0x07, 0x0b, 0x0f, 0x13, 0x17, 0x1b, 0x23, 0x27, 0x2b, 0x2f, 0x33, 0x37, 0x3b, 0x43, 0x53, 0x5b, 0x63, 0x67, 0x6f, 0x73};
   for (uint32_t seed = 0; seed < 150; ++seed) {
     std::mt19937_64 random(seed);
     ComputeConfig config;
     config.isa_level = static_cast<uint8_t>(2 + seed % 3);
     config.store_queue_depth = seed % 2 * 4;
     config.store_drain = seed % 4 == 3 ? TANDEM_DRAIN_RANDOM : TANDEM_DRAIN_FIFO;
+    config.load_reorder = seed % 7 == 3;
     Bench bench(config);
     if (seed % 5 == 0) bench.port.atomics().configure(exclusive(seed % 10 ? 70 : 0));
     bench.set_size(48);

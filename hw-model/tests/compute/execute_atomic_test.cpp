@@ -39,7 +39,7 @@ const AmoCase kAmoCases[] = {
     {"maxu.w ignores the high half", 0x1c, word, 0x9999999900000001, 0xff00000000000000, 1, 0x9999999900000001},
 };
 
-void check_amo(const AmoCase& c, const AtomicConfig& atomics, bool in_lds) {
+void check_amo(const AmoCase& c, const AtomicConfig& atomics, bool in_lds, tandem_scope scope = TANDEM_SCOPE_SYSTEM) {
   Bench bench;
   bench.port.atomics().configure(atomics);
   bench.dispatch.lds_bytes = 64;
@@ -47,7 +47,7 @@ void check_amo(const AmoCase& c, const AtomicConfig& atomics, bool in_lds) {
   Program p(kCode);
   p << ld(t0, a0, 0) << ld(t1, a0, 8);
   p << (in_lds ? csrr(s1, TANDEM_CSR_LDS_BASE) : addi(s1, a0, 24)) << sd(t0, s1, 0);
-  p << amo(c.funct5, c.width, t2, t1, s1, aqrl) << sd(t2, a0, 16) << ld(t3, s1, 0) << sd(t3, a0, 32) << ret();
+  p << scoped(amo(c.funct5, c.width, t2, t1, s1, aqrl), scope) << sd(t2, a0, 16) << ld(t3, s1, 0) << sd(t3, a0, 32) << ret();
   bench.translator.put(kData, c.memory);
   bench.translator.put(kData + 8, c.operand);
   bench.run_program(p);
@@ -62,6 +62,11 @@ TEST(ExecuteAtomic, EveryAmoOnSystemMemoryLdsAndByEveryMeans) {
     check_amo(c, exclusive(), false);
     check_amo(c, exclusive(200), false);
     check_amo(c, exclusive(200), true);
+    for (const tandem_scope scope : {TANDEM_SCOPE_DEVICE, TANDEM_SCOPE_WORKGROUP}) {
+      check_amo(c, {}, false, scope);
+      check_amo(c, exclusive(200), false, scope);
+      check_amo(c, {}, true, scope);
+    }
   }
 }
 

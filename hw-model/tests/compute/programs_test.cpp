@@ -16,6 +16,7 @@ namespace {
 struct Kind {
   uint8_t level;
   uint32_t store_queue;
+  bool load_reorder = false;
 };
 
 class Programs : public testing::TestWithParam<Kind> {};
@@ -26,6 +27,7 @@ TEST_P(Programs, EveryLaneComputesWhatTheHostDoes) {
   config.isa_level = GetParam().level;
   config.store_queue_depth = GetParam().store_queue;
   config.store_drain = TANDEM_DRAIN_RANDOM;
+  config.load_reorder = GetParam().load_reorder;
   Bench bench(config);
   std::ifstream file(TANDEM_PROGRAMS_KERNEL, std::ios::binary);
   const std::vector<char> image(std::istreambuf_iterator<char>(file), {});
@@ -59,6 +61,7 @@ std::vector<Kind> kinds() {
   std::vector<Kind> all;
   for (const uint8_t level : host_levels()) all.push_back({level, 0});
   all.push_back({0, 6});
+  all.push_back({0, 6, true});
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(Levels, Programs, testing::ValuesIn(kinds()));

@@ -91,6 +91,12 @@ constexpr uint32_t sc(Width width, uint32_t rd, uint32_t rs2, uint32_t rs1, Orde
   return amo(3, width, rd, rs2, rs1, order);
 }
 
+// An atomic instruction in a narrower scope.
+constexpr uint32_t scoped(uint32_t instruction, tandem_scope scope) {
+  const uint32_t opcodes[] = {TANDEM_OPCODE_AMO, TANDEM_OPCODE_AMO_DEVICE, TANDEM_OPCODE_AMO_WORKGROUP};
+  return (instruction & ~0x7fu) | opcodes[scope];
+}
+
 constexpr uint32_t csrrw(uint32_t rd, uint32_t csr, uint32_t rs1) { return i_type(0x73, 1, rd, rs1, static_cast<int32_t>(csr)); }
 constexpr uint32_t csrrs(uint32_t rd, uint32_t csr, uint32_t rs1) { return i_type(0x73, 2, rd, rs1, static_cast<int32_t>(csr)); }
 constexpr uint32_t csrrc(uint32_t rd, uint32_t csr, uint32_t rs1) { return i_type(0x73, 3, rd, rs1, static_cast<int32_t>(csr)); }
@@ -104,6 +110,10 @@ constexpr uint32_t exit_lane() { return r_type(TANDEM_OPCODE_CUSTOM0, TANDEM_FUN
 constexpr uint32_t ballot(uint32_t rd, uint32_t rs1) { return r_type(TANDEM_OPCODE_CUSTOM0, TANDEM_FUNCT3_BALLOT, 0, rd, rs1, 0); }
 constexpr uint32_t shuffle(uint32_t rd, uint32_t rs1, uint32_t rs2) {
   return r_type(TANDEM_OPCODE_CUSTOM0, TANDEM_FUNCT3_SHUFFLE, 0, rd, rs1, rs2);
+}
+
+constexpr uint32_t scoped_fence(uint32_t before, uint32_t after, tandem_scope scope) {
+  return r_type(TANDEM_OPCODE_CUSTOM0, TANDEM_FUNCT3_FENCE, scope, 0, before, after);
 }
 
 // OP-FP: funct5 and format (0 S, 1 D); rm or funct3
