@@ -95,7 +95,7 @@ def gpu(config, number):
         properties.append(f"fabric={number}")
     if config.trace:
         properties.append(f"trace={escape(trace_file(config.trace, number))}")
-    port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,chassis={number + 1}"
+    port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,x-atomic-completer=on,chassis={number + 1}"
     return ["-device", port, "-device", ",".join(["tandem-gpu", *properties])]
 
 

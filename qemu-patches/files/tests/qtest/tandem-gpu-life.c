@@ -139,6 +139,8 @@ static void test_bad_properties(void)
         { "'vram': 3145728", "vram" },
         { "'vram': 0, 'vram-bar': true", "vram-bar" },
         { "'store-drain': 'lifo'", "store-drain" },
+        { "'atomics': 'sometimes'", "atomics" },
+        { "'atomic-pause': 2000000", "atomic-pause" },
         { "'execution': 'sometimes'", "execution" },
         { "'slice-ticks': 0", "slice-ticks" },
         { "'fabric': 16", "fabric" },

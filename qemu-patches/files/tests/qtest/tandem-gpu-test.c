@@ -489,6 +489,7 @@ int main(int argc, char **argv)
     qtest_add_func("/tandem-gpu/command/errors", test_command_errors);
     qtest_add_func("/tandem-gpu/invalidate", test_invalidate);
     add_copy_tests();
+    add_atomics_tests();
     add_life_tests();
     add_peer_tests();
     return g_test_run();

@@ -73,14 +73,15 @@ static void gpu_open_port(Gpu *g)
     qpci_device_enable(g->port);
 }
 
-void gpu_boot(Gpu *g, const char *options)
+void gpu_boot_behind(Gpu *g, const char *port_options, const char *options)
 {
     *g = (Gpu) { .deterministic = strstr(options, "deterministic") };
     g->qts = qtest_initf("-M q35 -m 256M -nodefaults "
                          "-device pcie-root-port,id=rp0,chassis=1,slot=1,"
-                         "bus=pcie.0,addr=4 "
+                         "bus=pcie.0,addr=4%s "
                          "-device tandem-gpu,id=gpu0,bus=rp0,vram=16M,"
-                         "compute-units=2,address-spaces=64%s", options);
+                         "compute-units=2,address-spaces=64%s", port_options,
+                         options);
     pc_alloc_init(&g->alloc, g->qts, ALLOC_NO_FLAGS);
     g->bus = qpci_new_pc(g->qts, &g->alloc);
     g->port = qpci_device_find(g->bus, QPCI_DEVFN(4, 0));
@@ -88,6 +89,11 @@ void gpu_boot(Gpu *g, const char *options)
     gpu_open_port(g);
     g->dev = qpci_device_find(g->bus, GPU_DEVFN);
     g_assert_nonnull(g->dev);
+}
+
+void gpu_boot(Gpu *g, const char *options)
+{
+    gpu_boot_behind(g, ",x-atomic-completer=on", options);
 }
 
 void gpu_map(Gpu *g)

@@ -63,6 +63,8 @@ void gpu_write64(Gpu *g, uint64_t offset, uint64_t value);
 uint64_t gpu_page(Gpu *g, uint64_t bytes);
 struct tandem_status_page gpu_status(Gpu *g);
 void gpu_pass_time(Gpu *g);
+/* Options begin with a comma, or are empty. */
+void gpu_boot_behind(Gpu *g, const char *port_options, const char *options);
 void gpu_boot(Gpu *g, const char *options);
 void gpu_map(Gpu *g);
 void gpu_enable(Gpu *g);
@@ -87,6 +89,7 @@ void gpu_assert_reset_values(Gpu *g);
 void gpu_assert_recovers(Gpu *g);
 
 /* Tests in the other files. */
+void add_atomics_tests(void);
 void add_copy_tests(void);
 void add_life_tests(void);
 void add_peer_tests(void);

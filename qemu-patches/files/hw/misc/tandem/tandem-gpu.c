@@ -149,6 +149,23 @@ bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp)
     return known;
 }
 
+/* AtomicOps -------------------------------------------------------------- */
+
+#define TANDEM_ATOMIC_OPS (PCI_EXP_DEVCAP2_ATOMIC_COMP32 | \
+                           PCI_EXP_DEVCAP2_ATOMIC_COMP64)
+
+/* After whatever may have changed the enable bit. */
+static void tandem_gpu_update_atomic_ops(TandemGpu *s)
+{
+    bool on = pcie_cap_can_send_atomic_ops(PCI_DEVICE(s), TANDEM_ATOMIC_OPS);
+
+    tandem_enter(s);
+    if (s->model) {
+        tandem_model_set_atomic_requester(s->model, on);
+    }
+    tandem_leave(s);
+}
+
 /* Reset ------------------------------------------------------------------ */
 
 /* What is broken from the start is so after each power-on.  Device lock. */
@@ -168,6 +185,8 @@ static void tandem_gpu_reset_hold(Object *obj, ResetType type)
 {
     TandemGpu *s = TANDEM_GPU(obj);
 
+    pcie_cap_atomic_req_reset(PCI_DEVICE(s));
+    tandem_gpu_update_atomic_ops(s);
     tandem_enter(s);
     if (s->model) {
         tandem_model_reset(s->model, TANDEM_RESET_POWER);
@@ -183,6 +202,7 @@ static void tandem_gpu_write_config(PCIDevice *pdev, uint32_t addr,
 {
     pci_default_write_config(pdev, addr, value, len);
     pcie_cap_flr_write_config(pdev, addr, value, len);
+    tandem_gpu_update_atomic_ops(TANDEM_GPU(pdev));
 }
 
 /* Realize and unrealize, step by step ------------------------------------- */
@@ -355,6 +375,9 @@ static bool tandem_gpu_init_capabilities(TandemGpu *s, Error **errp)
     }
     pcie_cap_flr_init(pdev);
     pcie_cap_deverr_init(pdev);
+    if (s->config.atomics == TANDEM_ATOMICS_PCIE) {
+        pcie_cap_atomic_req_init(pdev);
+    }
     return true;
 }
 
@@ -408,6 +431,7 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
         goto no_trace;
     }
     tandem_dma_start(s);
+    tandem_gpu_update_atomic_ops(s);
     tandem_enter(s);
     tandem_trace_refresh(s); /* before the first reset, to have it on record */
     tandem_leave(s);
@@ -468,6 +492,7 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("store-queue-depth", config.store_queue_depth, uint32,
                 uint32_t),
     TANDEM_PROP("store-drain", store_drain, string, char *),
+    TANDEM_PROP("load-reorder", config.load_reorder, bool, bool),
     TANDEM_PROP("time-slice", config.time_slice, uint32, uint32_t),
     TANDEM_PROP("invalidate-latency", config.invalidate_latency, uint32,
                 uint32_t),
@@ -557,6 +582,9 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     tandem_gpu_describe(klass, "atomic-pause",
                         "ticks between load and store of an atomic that is "
                         "not atomic against the CPUs", c->atomic_pause);
+    tandem_gpu_describe(klass, "load-reorder",
+                        "loads of a wavefront may be done late, as far as "
+                        "the memory model permits", c->load_reorder);
     tandem_gpu_describe(klass, "vram-bar",
                         "video memory can be reached through BAR 4",
                         c->vram_bar);
