@@ -37,6 +37,7 @@ struct tandem_as *tandem_as_create(struct tandem_device *tdev)
 	mutex_init(&as->doorbell_lock);
 	mutex_init(&as->pt.lock);
 	xa_init(&as->chunks);
+	tandem_holds_init(&as->holds);
 	tandem_policy_init(&as->policy);
 	spin_lock_init(&as->hot.lock);
 	INIT_WORK(&as->hot.work, tandem_hot_work);

@@ -72,6 +72,8 @@ struct tandem_as_stats {
 	atomic64_t pages_to_system;
 	atomic64_t pages_evicted;
 	atomic64_t thrash_pins;
+	atomic64_t exclusive_taken;
+	atomic64_t exclusive_returned;
 	atomic64_t cause[TANDEM_STATS_CAUSES];
 };
 
@@ -98,6 +100,7 @@ struct tandem_as {
 	struct mutex chunks_lock;      /* making chunks against teardown */
 	bool chunks_closed;
 	struct xarray chunks;          /* struct tandem_chunk, by number */
+	struct tandem_holds holds;
 
 	struct tandem_policy policy;
 
@@ -143,6 +146,7 @@ struct tandem_mirror_wish {
 	u64 around;      /* bytes, power of two from 4 KiB to 2 MiB */
 	u64 from, to;    /* but nothing outside of this; to 0: no limit */
 	bool write;      /* the pages asked for must be writable */
+	bool atomic;     /* one page is asked for, and atomics on it */
 	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
 };
 

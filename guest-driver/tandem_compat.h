@@ -8,6 +8,7 @@
 
 #include <linux/hmm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/rmap.h>
 
 /*
  * Faults the range in as range->default_flags ask for. mmap_lock must not be held: handlers that
@@ -17,6 +18,16 @@
 static inline int tandem_compat_fault(struct hmm_range *range, unsigned long timeout)
 {
 	return hmm_range_fault_unlocked_timeout(range, timeout);
+}
+
+/*
+ * Takes the page out of the CPUs' page tables; mmap_lock held for reading. *folio is locked and
+ * referenced on success.
+ */
+static inline struct page *tandem_compat_make_exclusive(struct mm_struct *mm, unsigned long va,
+							void *owner, struct folio **folio)
+{
+	return make_device_exclusive(mm, va, owner, folio);
 }
 
 #endif

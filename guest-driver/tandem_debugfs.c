@@ -19,6 +19,7 @@ static int tandem_debugfs_stats_show(struct seq_file *seq, void *unused)
 	int i;
 
 	seq_printf(seq, "epoch %u\n", tandem_epoch(tdev));
+	seq_printf(seq, "atomics %s\n", tandem_atomics_name(tdev->atomics));
 	for (i = 0; i < TANDEM_VECTOR_COUNT; i++)
 		seq_printf(seq, "interrupts_%s %lld\n", vectors[i],
 			   atomic64_read(&stats->interrupts[i]));

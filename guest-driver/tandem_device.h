@@ -18,6 +18,7 @@
 #include <linux/xarray.h>
 
 #include "tandem_abi.h"
+#include "tandem_exclusive.h"
 #include "tandem_uapi.h"
 #include "tandem_vram.h"
 
@@ -122,6 +123,7 @@ struct tandem_device {
 	struct miscdevice misc;
 	struct dentry *debugfs;
 	struct tandem_config config;
+	enum tandem_atomics atomics;
 
 	void __iomem *regs;
 	phys_addr_t doorbells;	       /* of page 0 in BAR 2 */

@@ -211,20 +211,6 @@ static int tandem_probe_misc(struct tandem_device *tdev)
 	return misc_register(&tdev->misc);
 }
 
-/* What the device could do is not yet what it may: the root port has to complete AtomicOps. */
-static void tandem_probe_atomic_ops(struct tandem_device *tdev)
-{
-	u32 *features = &tdev->config.features;
-
-	if (!(*features & TANDEM_FEATURE_PCIE_ATOMICS) ||
-	    !pci_enable_atomic_ops_to_root(tdev->pdev, PCI_EXP_DEVCAP2_ATOMIC_COMP32 |
-							       PCI_EXP_DEVCAP2_ATOMIC_COMP64))
-		return;
-	dev_info(tdev->dev, "the root port completes no AtomicOps\n");
-	*features &= ~TANDEM_FEATURE_PCIE_ATOMICS;
-	*features |= TANDEM_FEATURE_EXCLUSIVE_ATOMICS;
-}
-
 static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct tandem_device *tdev = tandem_device_create(pdev);
@@ -238,7 +224,7 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = tandem_probe_config(tdev);
 	if (ret)
 		goto err_put;
-	tandem_probe_atomic_ops(tdev);
+	tandem_atomics_probe(tdev);
 	ret = tandem_probe_tables(tdev);
 	if (ret)
 		goto err_put;

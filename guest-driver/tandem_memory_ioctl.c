@@ -23,6 +23,10 @@ static u8 tandem_page_mapped(struct tandem_as *as, u64 va)
 
 	if (!(pte & TANDEM_PTE_VALID))
 		return 0;
+	/* To Linux it is nowhere while it is taken. */
+	if (as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE && tandem_pte_is_system_atomic(pte))
+		return TANDEM_PAGE_SYSTEM | TANDEM_PAGE_WRITE | TANDEM_PAGE_MAPPED |
+		       TANDEM_PAGE_MAPPED_WRITE;
 	return TANDEM_PAGE_MAPPED | (pte & TANDEM_PTE_WRITE ? TANDEM_PAGE_MAPPED_WRITE : 0);
 }
 

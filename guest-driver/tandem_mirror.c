@@ -53,6 +53,8 @@ static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
 		return chunk->fence;
 	}
 	chunk->pages -= gather.pages;
+	if (as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE)
+		atomic64_add(gather.atomic_pages, &as->stats.exclusive_returned);
 	entry->start = gather.start;
 	entry->end = gather.end;
 	chunk->fence = tandem_invalidate_send(as, entry, mode);
@@ -89,6 +91,11 @@ static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier,
 	};
 	struct tandem_fence fence;
 
+	/* We are the cause ourselves: the page stays what it is, and becomes ours alone. */
+	if (tandem_exclusive_is_ours(as, range))
+		return true;
+	if (mode == TANDEM_MAY_SLEEP)
+		tandem_hold_wait(as, range);
 	/* The process is over: unbinding at once spares an invalidation for each chunk. */
 	if (range->event == MMU_NOTIFY_RELEASE)
 		tandem_as_stop(as);
@@ -101,8 +108,10 @@ static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier,
 	mmu_interval_set_seq(notifier, sequence);
 	fence = tandem_chunk_clear(chunk, &entry, mode);
 	mutex_unlock(&chunk->lock);
-	if (tandem_invalidate_wait(as, fence, mode))
+	if (tandem_invalidate_wait(as, fence, mode)) {
+		tandem_hold_return(as, range);
 		return true;
+	}
 refused:
 	atomic64_inc(&as->tdev->stats.nonblock_refused);
 	return false;

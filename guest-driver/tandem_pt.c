@@ -178,6 +178,8 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 	if (all & TANDEM_PTE_DIRTY)
 		tandem_pt_mark_dirty(pt, first, pages);
 	tandem_gather_add(gather, va, pages);
+	if (tandem_pte_is_system_atomic(first))
+		gather->atomic_pages += pages;
 	atomic64_sub(pages, &pt->pages);
 }
 

@@ -10,6 +10,7 @@
 #ifndef TANDEM_PT_H
 #define TANDEM_PT_H
 
+#include <linux/bitfield.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 
@@ -40,7 +41,15 @@ struct tandem_gather {
 	u64 start;
 	u64 end;
 	u64 pages;
+	u64 atomic_pages; /* among them: atomics were permitted there, in the system's memory */
 };
+
+/* In the system's memory, with atomics: in exclusive mode, a page that no CPU can reach. */
+static inline bool tandem_pte_is_system_atomic(u64 pte)
+{
+	return (pte & TANDEM_PTE_VALID) && (pte & TANDEM_PTE_ATOMIC) &&
+	       FIELD_GET(TANDEM_PTE_APERTURE, pte) == TANDEM_APERTURE_SYSTEM;
+}
 
 int tandem_pt_init(struct tandem_pt *pt, struct tandem_device *tdev);
 void tandem_pt_fini(struct tandem_pt *pt);

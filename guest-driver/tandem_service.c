@@ -75,6 +75,8 @@ static enum tandem_queue_error tandem_service_status(int error)
 	case -EACCES: /* a mapping without the permission */
 	case -EPERM:
 		return TANDEM_QUEUE_PERMISSION_FAULT;
+	case -EOPNOTSUPP: /* memory that can neither be taken from the CPUs nor moved */
+		return TANDEM_QUEUE_ATOMIC_FAULT;
 	case -EHWPOISON:
 		return TANDEM_QUEUE_MEMORY_ERROR;
 	default:
@@ -103,8 +105,8 @@ static void tandem_service_note(struct tandem_as *as, const struct tandem_servic
 /* What the device says cannot be repaired by mapping the page again. */
 static bool tandem_service_is_beyond_repair(const struct tandem_fault *fault)
 {
-	return fault->reason == TANDEM_FAULT_POISON || fault->reason == TANDEM_FAULT_PAGE_DMA || fault->reason == TANDEM_FAULT_TABLE_DMA ||
-	       fault->reason == TANDEM_FAULT_BAD_PTE;
+	return fault->reason == TANDEM_FAULT_POISON || fault->reason == TANDEM_FAULT_PAGE_DMA ||
+	       fault->reason == TANDEM_FAULT_TABLE_DMA || fault->reason == TANDEM_FAULT_BAD_PTE;
 }
 
 static bool tandem_fault_is_write(const struct tandem_fault *fault)
@@ -129,23 +131,36 @@ static bool tandem_service_wants_page(struct tandem_as *as, const struct tandem_
 	return !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault), atomic);
 }
 
+/*
+ * Can it be served together with the fault before it? Not what is mapped already: asking Linux for a
+ * page that was taken for atomics would give it back.
+ */
+static bool tandem_service_joins(struct tandem_as *as, const struct tandem_fault *before,
+				 const struct tandem_fault *fault)
+{
+	return fault->va == before->va + PAGE_SIZE && fault->access == before->access &&
+	       !IS_ALIGNED(fault->va, 1ULL << TANDEM_LEAF_2M) &&
+	       !tandem_service_is_beyond_repair(fault) &&
+	       !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault),
+					fault->access == TANDEM_ACCESS_ATOMIC);
+}
+
+/* Does its page have to be had by itself, because atomics are more than a write? */
+static bool tandem_service_takes_page(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	return fault->access == TANDEM_ACCESS_ATOMIC && as->tdev->atomics != TANDEM_ATOMICS_PCIE;
+}
+
 /* How many faults from this one on ask for the same access to one page behind the other. */
-static unsigned int tandem_service_run_length(const struct tandem_fault *run, unsigned int count)
+static unsigned int tandem_service_run_length(struct tandem_as *as, const struct tandem_fault *run,
+					      unsigned int count)
 {
 	unsigned int n = 1;
 
-	while (n < count && run[n].va == run[n - 1].va + PAGE_SIZE &&
-	       !IS_ALIGNED(run[n].va, 1ULL << TANDEM_LEAF_2M) && run[n].access == run[0].access &&
-	       !tandem_service_is_beyond_repair(&run[n]))
+	while (!tandem_service_takes_page(as, run) && n < count &&
+	       tandem_service_joins(as, &run[n - 1], &run[n]))
 		n++;
 	return n;
-}
-
-/* Atomics on the system's memory are not to be had: the page has to be in VRAM for that. */
-static bool tandem_service_needs_vram(struct tandem_as *as, const struct tandem_fault *fault)
-{
-	return fault->access == TANDEM_ACCESS_ATOMIC &&
-	       !(as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS);
 }
 
 /* What of the block is wished to be where this page is. */
@@ -172,8 +187,7 @@ static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fau
 	wish->from = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
 	wish->to = wish->from + (1ULL << TANDEM_LEAF_2M);
 	tandem_service_clip(as, run->va, &wish->from, &wish->to);
-	if (!tandem_policy_wants_vram(as, run->va, run->access) &&
-	    !tandem_service_needs_vram(as, run))
+	if (!tandem_policy_wants_vram(as, run->va, run->access))
 		return;
 	/* Setup would take the translations of the whole block away, and for nothing. */
 	if (!tandem_mirror_is_in_vram(as, run->va, count))
@@ -184,14 +198,6 @@ static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fau
 		wish->around = 1ULL << TANDEM_LEAF_2M;
 }
 
-/* Mapped, for writing even, and yet not for atomics: the page cannot be brought to VRAM. */
-static bool tandem_service_is_denied(struct tandem_as *as, const struct tandem_fault *fault)
-{
-	return tandem_service_needs_vram(as, fault) &&
-	       tandem_mirror_is_mapped(as, fault->va, true, false) &&
-	       !tandem_mirror_is_mapped(as, fault->va, true, true);
-}
-
 static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *run,
 			      unsigned int count)
 {
@@ -199,14 +205,13 @@ static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *r
 	bool write = tandem_fault_is_write(run);
 	struct tandem_mirror_wish wish = {
 		.write = write,
+		.atomic = tandem_service_takes_page(as, run),
 		.read_only = !write && tandem_policy_is_read_mostly(as, run->va),
 	};
 	int error;
 
 	tandem_service_migrate(as, run, count, &wish);
 	error = tandem_mirror_fault(as, run->va, count, wish, &result);
-	if (!error && tandem_service_is_denied(as, run))
-		error = -EPERM;
 	trace_tandem_service(as->pasid, result.start, result.end, result.pages, error);
 	if (!error)
 		tandem_service_note(as, &result);
@@ -258,7 +263,7 @@ static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem
 	atomic64_inc(&as->stats.faults);
 	if (!tandem_service_wants_page(as, run))
 		return 1;
-	count = tandem_service_run_length(run, count);
+	count = tandem_service_run_length(as, run, count);
 	count = tandem_service_same_wish(as, run, count);
 	atomic64_add(count - 1, &as->stats.faults);
 	if (count > 1 && !tandem_service_map(as, run, count))
@@ -295,17 +300,36 @@ static unsigned int tandem_service_merge(struct tandem_fault *batch, unsigned in
 	return kept;
 }
 
+/*
+ * Pages were taken for atomics, and the device can use them after REPLAY only, while the time for
+ * which it may keep them runs. Does it have to come before the next fault is served?
+ */
+static bool tandem_service_is_pressed(struct tandem_as *as, u64 replay_by,
+				      const struct tandem_fault *next)
+{
+	return replay_by && (ktime_get_ns() >= replay_by ||
+			     (tandem_service_takes_page(as, next) &&
+			      tandem_hold_cpu_rest(as, next->va)));
+}
+
 /* When it ends early, mmput brings the release that unbinds the address space. */
 static void tandem_service_batch(struct tandem_as *as, unsigned int count)
 {
 	struct tandem_fault *batch = as->faults->batch;
 	struct mem_cgroup *memcg, *before;
 	unsigned int done = 0;
+	u64 replay_by = 0;
 
 	memcg = get_mem_cgroup_from_mm(as->mm);
 	before = set_active_memcg(memcg);
 	count = tandem_service_merge(batch, count);
 	while (done < count && !tandem_service_is_futile(as)) {
+		if (tandem_service_is_pressed(as, replay_by, &batch[done])) {
+			tandem_service_replay(as, done);
+			replay_by = 0;
+		}
+		if (!replay_by && tandem_service_takes_page(as, &batch[done]))
+			replay_by = ktime_get_ns() + tandem_hold_replay_ns();
 		done += tandem_service_run(as, &batch[done], count - done);
 		cond_resched();
 	}

@@ -26,6 +26,8 @@ struct tandem_window {
 	struct tandem_mirror_wish wish;
 	struct tandem_device *foreign;
 	bool prepared; /* for leaves of 4 KiB */
+	bool taken;    /* no CPU can reach the page asked for */
+	bool stays;    /* where it is: it did not move to VRAM */
 	bool in_pages; /* part of a huge page is lost: no leaf may span it */
 	unsigned long pfns[TANDEM_WINDOW_PAGES];
 	u64 ptes[TANDEM_WINDOW_PAGES];
@@ -162,7 +164,7 @@ static bool tandem_page_is_lost(const struct page *page)
 
 /*
  * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
- * stay right that way. In this GPU's own memory its atomics always are.
+ * stay right that way. Atomics on video memory, of this GPU or of one on the link, always are.
  */
 static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wish *wish,
 			     unsigned long pfn)
@@ -180,10 +182,38 @@ static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wi
 	    (wish->read_only && place.aperture == TANDEM_APERTURE_SYSTEM))
 		return pte;
 	pte |= TANDEM_PTE_WRITE;
-	if (place.aperture == TANDEM_APERTURE_VRAM ||
-	    as->tdev->config.features & TANDEM_FEATURE_PCIE_ATOMICS)
+	if (place.aperture != TANDEM_APERTURE_SYSTEM || as->tdev->atomics == TANDEM_ATOMICS_PCIE)
 		pte |= TANDEM_PTE_ATOMIC;
 	return pte;
+}
+
+/* The page was taken from the CPUs, and nobody has taken it back: no entry could be better. */
+static bool tandem_mirror_is_taken(struct tandem_as *as, u64 va)
+{
+	return as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE &&
+	       tandem_pte_is_system_atomic(tandem_pt_read(&as->pt, va));
+}
+
+/* Chunk lock held, the sequence is still good: what to write for page i of the window; 0: nothing. */
+static u64 tandem_window_pte(struct tandem_as *as, const struct tandem_window *window,
+			     unsigned int i)
+{
+	u64 pte = tandem_mirror_pte(as, &window->wish, window->pfns[i]);
+
+	if (window->taken && i == tandem_window_first(window))
+		return pte | TANDEM_PTE_ATOMIC;
+	return tandem_mirror_is_taken(as, window->start + (u64)i * PAGE_SIZE) ? 0 : pte;
+}
+
+/*
+ * Do atomics on the page asked for need more than mapping it? Not with PCIe AtomicOps, not in video
+ * memory, and not once the page is taken from the CPUs.
+ */
+static bool tandem_window_lacks_atomics(struct tandem_as *as, const struct tandem_window *window)
+{
+	return window->wish.atomic && !window->taken &&
+	       !(tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) &
+		 TANDEM_PTE_ATOMIC);
 }
 
 /* ---- committing: what the device gets ---- */
@@ -244,7 +274,7 @@ static int tandem_window_refusal(struct tandem_as *as, struct tandem_window *win
 /*
  * Chunk lock held, the sequence is still good: can the device have every page asked for?
  * -EHWPOISON: one of them is lost. -EREMOTE: one lies in a GPU that this one cannot reach, and that
- * the CPU can: Linux did not bring it home.
+ * the CPU can: Linux did not bring it home. -EOPNOTSUPP: mapping it is not enough for atomics.
  */
 static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *window)
 {
@@ -257,7 +287,7 @@ static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *win
 			continue;
 		return tandem_window_refusal(as, window, window->pfns[i]);
 	}
-	return 0;
+	return tandem_window_lacks_atomics(as, window) ? -EOPNOTSUPP : 0;
 }
 
 static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window,
@@ -276,7 +306,7 @@ static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window
 		return tandem_pt_map_2m(&as->pt, block, pte, gather);
 	}
 	for (i = 0; i < count; i++)
-		window->ptes[i] = tandem_mirror_pte(as, &window->wish, window->pfns[i]);
+		window->ptes[i] = tandem_window_pte(as, window, i);
 	result->start = window->start;
 	result->end = window->end;
 	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
@@ -372,6 +402,57 @@ static int tandem_window_bring_home(struct tandem_as *as, struct tandem_device *
 	return ret ?: -EAGAIN;
 }
 
+/* An atomic fault where only VRAM will do: the page moves, and everything is looked at anew. */
+static int tandem_window_to_vram(struct tandem_as *as, struct tandem_window *window)
+{
+	struct tandem_moved moved = { 0 };
+	int ret = tandem_atomics_to_vram(as, window->va, &moved);
+
+	window->stays = !moved.moved;
+	return ret ?: -EAGAIN;
+}
+
+/*
+ * An atomic fault where the page has to be this device's alone: takes it from the CPUs and maps it
+ * while its folio is locked, so that no CPU access comes in between. Our own notifier is called from
+ * inside and looks away, so the sequence stays good.
+ */
+static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
+			      struct tandem_window *window, unsigned long sequence,
+			      struct tandem_service_result *result)
+{
+	struct folio *folio;
+	int ret;
+
+	ret = tandem_exclusive_make(as, window->va, &window->pfns[tandem_window_first(window)],
+				    &folio);
+	if (ret)
+		/* Somebody may just have been faster. */
+		return mmu_interval_check_retry(&chunk->notifier, sequence) ? -EBUSY : ret;
+	window->taken = true;
+	ret = tandem_mirror_commit(as, chunk, window, sequence, result);
+	window->taken = false;
+	if (!ret)
+		tandem_hold_take(as, window->va);
+	tandem_exclusive_release(as, folio, !ret);
+	return ret;
+}
+
+static int tandem_window_commit(struct tandem_as *as, struct tandem_chunk *chunk,
+				struct tandem_window *window, unsigned long sequence,
+				struct tandem_service_result *result)
+{
+	int ret = tandem_mirror_commit(as, chunk, window, sequence, result);
+
+	if (!ret && window->wish.atomic)
+		tandem_hold_take(as, window->va);
+	if (ret != -EOPNOTSUPP)
+		return ret;
+	return as->tdev->atomics == TANDEM_ATOMICS_VRAM ?
+		       tandem_window_to_vram(as, window) :
+		       tandem_window_take(as, chunk, window, sequence, result);
+}
+
 /*
  * One round. -EBUSY: a notifier came in between. -EAGAIN: the pages were faulted in, a notifier
  * came in between (ours, for copy on write, perhaps), and the window has to be looked at again.
@@ -395,7 +476,7 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 		if (!ret && !tandem_window_is_served(window))
 			ret = tandem_window_bring_home(as, as->tdev, window);
 	}
-	ret = ret ?: tandem_mirror_commit(as, chunk, window, range.notifier_seq, result);
+	ret = ret ?: tandem_window_commit(as, chunk, window, range.notifier_seq, result);
 	if (ret == -EREMOTE) {
 		ret = tandem_window_bring_home(as, window->foreign, window);
 		tandem_device_put(window->foreign);
@@ -421,7 +502,8 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
  * their neighbourhood is present. Called with a reference to mm_users, with no lock held. 0 also
  * when notifiers kept colliding until the time was over: the device will ask again. For one page,
  * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
- * had. For several, an error says only that not all of them can be had together.
+ * had. For several, an error says only that not all of them can be had together. -EOPNOTSUPP: it is
+ * memory on which this device can do no atomics.
  */
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 			struct tandem_mirror_wish wish, struct tandem_service_result *result)
@@ -437,6 +519,8 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 	window->va = round_down(va, PAGE_SIZE);
 	window->va_end = window->va + (u64)pages * PAGE_SIZE;
 	window->wish = wish;
+	window->taken = false;
+	window->stays = false;
 	ret = tandem_mirror_check(as, window);
 	if (ret)
 		goto out;
@@ -445,6 +529,8 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 	if (ret)
 		goto out;
 	for (;;) {
+		if (wish.atomic)
+			tandem_hold_wait_cpu(as, window->va);
 		ret = tandem_mirror_try(as, chunk, window, result);
 		if ((ret != -EBUSY && ret != -EAGAIN) || time_after(jiffies, deadline))
 			break;
@@ -455,7 +541,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 		/* The mapping may have gone meanwhile: then say so. */
 		ret = tandem_mirror_check(as, window) ?: tandem_poison_why(as->mm, window->va);
 	if (ret == -EBUSY || ret == -EAGAIN)
-		ret = 0;
+		ret = window->stays ? -EOPNOTSUPP : 0;
 out:
 	kvfree(window);
 	return ret;

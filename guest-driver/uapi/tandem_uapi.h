@@ -19,7 +19,7 @@
 #include <linux/types.h>
 
 #define TANDEM_UAPI_MAJOR 1
-#define TANDEM_UAPI_MINOR 2 /* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES */
+#define TANDEM_UAPI_MINOR 3 /* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS */
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -146,7 +146,9 @@ struct tandem_ioc_stats {
 	__u64 pages_to_system;     /* (out) and from it to the system's, whatever the cause */
 	__u64 pages_evicted;       /* (out) those among them that had to make room */
 	__u64 thrash_pins;         /* (out) times that a block was left where it was because it had moved to and fro */
-	__u64 reserved[4];
+	__u64 exclusive_taken;     /* (out) pages taken from the CPUs for atomics */
+	__u64 exclusive_returned;  /* (out) and given back, whatever the cause */
+	__u64 reserved[2];
 	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
 	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
 };
