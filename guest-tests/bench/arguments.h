@@ -12,4 +12,10 @@ struct bench_touch_arguments {
 	uint64_t count;
 };
 
+/* Each lane adds 1 to one word, so many times. */
+struct bench_add_arguments {
+	uint64_t *word;
+	uint64_t rounds;
+};
+
 #endif

@@ -109,6 +109,7 @@ void pages();
 void busy();
 void copy();
 void migrate();
+void atomics();
 
 inline constexpr std::uint64_t page_bytes = 4096;
 

@@ -20,3 +20,9 @@ TANDEM_KERNEL void bench_touch(const struct bench_touch_arguments *a)
 	if (lane < a->count)
 		*(volatile uint64_t *)(a->region + lane * a->stride) = lane;
 }
+
+TANDEM_KERNEL void bench_add(const struct bench_add_arguments *a)
+{
+	for (uint64_t round = 0; round < a->rounds; round++)
+		__atomic_fetch_add(a->word, 1, __ATOMIC_RELAXED);
+}

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from . import workloads
+from . import gpu_options, workloads
 from .bench_figures import SampleSet, compare, measured, table, write_json
 from .bench_programs import GuestBench, HostPrograms
 from .run import BASE_KINDS, ensure, guest_variables, machine_config
@@ -140,6 +140,23 @@ def measure_mmu(bench):
             measured("tlb.invalidate_page", "ns", samples["invalidate_page/4096"])]
 
 
+ATOMICS_MODES = ("pcie", "exclusive", "vram")
+
+
+def measure_atomics(bench):
+    """The same in three guests, each with another kind of GPU."""
+    samples = {}
+    for mode in ATOMICS_MODES:
+        with bench.new_guest(gpu=gpu_options.merge(bench.config.gpu, f"atomics={mode}")) as guest:
+            samples[mode] = bench.in_rounds(lambda guest=guest: guest.samples("atomics"))
+    figures = [measured(f"atomics.{mode}.{name.replace('-', '_')}", "ops/s", samples[mode][name])
+               for mode in ATOMICS_MODES for name in ("ops", "shared-ops")]
+    figures += [compare(f"atomics.{mode}.to_gpu", "ns", samples[mode]["with-change"], samples[mode]["without"])
+                for mode in ("exclusive", "vram")]
+    figures += [measured(f"atomics.{mode}.to_cpu", "ns", samples[mode]["back"]) for mode in ("exclusive", "vram")]
+    return [*figures, measured("atomics.ownership_change", "ns", samples["exclusive"]["change"])]
+
+
 def measure_boot(bench):
     ready, whole = [], []
     for _round in range(bench.rounds):
@@ -182,6 +199,10 @@ MEASUREMENTS = (
                               "tlb.invalidate_page")),
     Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),
     Measurement(measure_busy, ("invalidate.page.busy_vs_idle",)),
+    Measurement(measure_atomics, ("atomics.pcie.ops", "atomics.pcie.shared_ops", "atomics.exclusive.ops",
+                                  "atomics.exclusive.shared_ops", "atomics.vram.ops", "atomics.vram.shared_ops",
+                                  "atomics.exclusive.to_gpu", "atomics.vram.to_gpu", "atomics.exclusive.to_cpu",
+                                  "atomics.vram.to_cpu", "atomics.ownership_change")),
     Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
     Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
 )
