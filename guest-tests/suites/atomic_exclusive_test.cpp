@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is special about pages that are taken from the CPUs: who has them when, for how long, and the proof that the other suites
+ * would see it if the page were not taken (skip_exclusive maps for atomics and leaves the CPUs' entry).
+ */
+#include "contention.hpp"
+#include "mm_test.hpp"
+
+using namespace mm_test;
+using contention::Mode;
+using contention::Plan;
+
+namespace {
+
+constexpr char parameters[] = "/sys/module/tandem/parameters/";
+
+class AtomicExclusive : public GpuTest {
+protected:
+	void SetUp() override
+	{
+		GpuTest::SetUp();
+		ASSERT_EQ(contention::mode(), Mode::Exclusive) << "this suite needs atomics=exclusive (test-configs.json)";
+		words_[1] = 1;
+	}
+
+	contend_arguments adding(void *memory, std::uint64_t rounds, std::uint64_t first = 0)
+	{
+		return {memory, first, rounds, &words_[1], &words_[0], &words_[64], &words_[128]};
+	}
+
+	void add(void *memory, std::uint64_t rounds = 1)
+	{
+		contend_arguments arguments = adding(memory, rounds);
+
+		ASSERT_OK(queue().run(kernel("contend_counters", "contend.elf"), {32}, {32}, &arguments, 0, time_limit_ns));
+	}
+
+	std::uint64_t taken() { return stats().exclusive_taken; }
+
+	Place control_{2 * page_bytes};
+	std::uint64_t *words_ = control_.words(); /* 0 is 0, 1 is not; then the counter of those who began; then rounds made */
+};
+
+TEST_F(AtomicExclusive, a_cpu_access_gives_the_page_back)
+{
+	Place region(page_bytes);
+	auto *counters = reinterpret_cast<contend_counters *>(region.get());
+
+	add(region.get());
+	EXPECT_EQ(count_pages(region.get(), 1, pagemap_present), 0u) << "a CPU could reach it";
+	auto before = stats();
+	EXPECT_EQ(counters->wide, 32u);
+	auto after = stats();
+	EXPECT_EQ(after.exclusive_returned - before.exclusive_returned, 1u);
+	EXPECT_GE(after.cause[TANDEM_CAUSE_CLEAR] - before.cause[TANDEM_CAUSE_CLEAR], 1u);
+	EXPECT_EQ(count_pages(region.get(), 1, pagemap_present), 1u);
+	add(region.get());
+	EXPECT_EQ(counters->wide, 64u);
+}
+
+TEST_F(AtomicExclusive, it_is_still_somewhere)
+{
+	Place region(page_bytes);
+
+	add(region.get());
+	auto where = device().pages(region.get(), page_bytes);
+	ASSERT_OK(where);
+	EXPECT_EQ((*where)[0], TANDEM_PAGE_SYSTEM | TANDEM_PAGE_WRITE | TANDEM_PAGE_MAPPED | TANDEM_PAGE_MAPPED_WRITE);
+}
+
+/* Faults beside it, alone and in rows that surround it, leave it where it is. */
+TEST_F(AtomicExclusive, the_gpus_own_faults_around_it_do_not_give_it_back)
+{
+	constexpr std::uint64_t around = 64, middle = 21;
+	Place region(around * page_bytes);
+	unsigned char *bytes = reinterpret_cast<unsigned char *>(region.get());
+	std::uint64_t done = 0;
+
+	add(region.words(middle));
+	std::uint64_t first = taken();
+	for (std::uint64_t page = middle - 3; page <= middle + 3; page++) {
+		touch_arguments one = {bytes + page * page_bytes, 1, &done, 0};
+		if (page != middle) {
+			ASSERT_OK(run("touch", {1}, {1}, &one));
+		}
+	}
+	touch_arguments all = {bytes, around, &done, 0};
+	ASSERT_OK(run("touch", {64}, {64}, &all));
+	add(region.words(middle));
+	/* The counter of touched pages, the completion signals and the start counter are taken, too; this page is not. */
+	auto before = stats();
+	add(region.words(middle));
+	auto after = stats();
+	EXPECT_EQ(count_pages(region.words(middle), 1, pagemap_present), 0u);
+	EXPECT_EQ(reinterpret_cast<contend_counters *>(region.words(middle))->wide, 3u * 32);
+	EXPECT_LE(after.exclusive_taken - before.exclusive_taken, 2u);
+	EXPECT_GT(taken(), first);
+}
+
+/* A page changes hands once in two holds at most, however hard the CPUs try. */
+TEST_F(AtomicExclusive, the_gpu_keeps_a_page_for_its_time)
+{
+	Setting hold(std::string(parameters) + "exclusive_hold_us", "20000");
+	Plan plan;
+	plan.operations = 2000;
+	std::uint64_t before = taken();
+	contention::Outcome outcome = contention::counters(device(), plan);
+
+	EXPECT_TRUE(outcome.good()) << outcome.text;
+	/* Each page taken for the second time has been kept for 20 ms; signals and counters of the start are a few more pages. */
+	EXPECT_LE(static_cast<double>(taken() - before), outcome.seconds / 0.020 + 8);
+}
+
+TEST_F(AtomicExclusive, the_cpus_keep_a_page_for_their_time)
+{
+	Setting hold(std::string(parameters) + "cpu_hold_us", "20000");
+	Plan plan;
+	plan.operations = 2000;
+	std::uint64_t before = taken();
+	contention::Outcome outcome = contention::counters(device(), plan);
+
+	EXPECT_TRUE(outcome.good()) << outcome.text;
+	EXPECT_LE(static_cast<double>(taken() - before), outcome.seconds / 0.020 + 8);
+}
+
+/* Without any time for either both get on still, and nothing is lost. */
+TEST_F(AtomicExclusive, without_holds_it_is_slower_and_as_right)
+{
+	Setting gpu_hold(std::string(parameters) + "exclusive_hold_us", "0");
+	Setting cpu_hold(std::string(parameters) + "cpu_hold_us", "0");
+	Plan plan;
+	plan.operations = 1000;
+	contention::Outcome outcome = contention::counters(device(), plan);
+
+	EXPECT_TRUE(outcome.good()) << outcome.text;
+}
+
+TEST_F(AtomicExclusive, two_address_spaces_of_one_gpu)
+{
+	tandem::Device other = tandem::Device::open().take();
+	tandem::Module module = other.module("contend.elf").take();
+	tandem::Queue theirs = other.queue().take();
+	Place region(page_bytes);
+	contend_arguments ours = adding(region.get(), 200), others = adding(region.get(), 200, 32);
+	auto done = tandem::Signal::create().take(), done_too = tandem::Signal::create().take();
+
+	ASSERT_OK(queue().dispatch(kernel("contend_counters", "contend.elf"), {32}, {32}, &ours, done.get()));
+	ASSERT_OK(theirs.dispatch(module.kernel("contend_counters").take(), {32}, {32}, &others, done_too.get()));
+	ASSERT_OK(queue().wait(done, time_limit_ns));
+	ASSERT_OK(theirs.wait(done_too, time_limit_ns));
+	EXPECT_EQ(reinterpret_cast<contend_counters *>(region.get())->wide, 2u * 32 * 200);
+	EXPECT_EQ(reinterpret_cast<contend_counters *>(region.get())->narrow, 2u * 32 * 200);
+}
+
+/*
+ * The proof: the same contests, and the page is not taken. Those that cannot hang: who waits for a lock whose state was lost waits
+ * for ever, and slowness alone would look the same.
+ */
+constexpr contention::Contest without_waiting[] = {
+	{"counters", contention::counters}, {"operations-64", contention::operations64}, {"operations-32", contention::operations32},
+};
+
+class AtomicExclusiveSkipped : public AtomicExclusive, public ::testing::WithParamInterface<contention::Contest> {};
+
+TEST_P(AtomicExclusiveSkipped, lost_updates_are_reported)
+{
+	Plan plan;
+	bool seen = false;
+
+	{
+		Setting skip(std::string(parameters) + "skip_exclusive", "Y");
+		for (int attempt = 0; attempt < 10 && !seen; attempt++) {
+			contention::Outcome outcome = GetParam().run(device(), plan);
+
+			ASSERT_TRUE(outcome.finished) << outcome.text;
+			seen = !outcome.exact;
+		}
+	}
+	EXPECT_TRUE(seen) << "updates were lost, surely, and nobody noticed";
+	contention::Outcome again = GetParam().run(device(), plan);
+	EXPECT_TRUE(again.good()) << again.text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Contests, AtomicExclusiveSkipped, ::testing::ValuesIn(without_waiting), [](const auto &info) {
+	std::string name = info.param.name;
+
+	for (char &c : name)
+		if (c == '-')
+			c = '_';
+	return name;
+});
+
+} // namespace

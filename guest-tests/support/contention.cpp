@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "contention.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "time_scale.hpp"
+
+void contend_pause(void)
+{
+	std::this_thread::yield();
+}
+
+namespace contention {
+
+namespace {
+
+constexpr std::uint64_t page_bytes = 4096;
+
+/* Pages of their own: what is fought for shares none with what is not. */
+class Pages {
+public:
+	explicit Pages(std::uint64_t bytes, int flags = 0)
+		: bytes_((bytes + page_bytes - 1) & -page_bytes),
+		  memory_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0))
+	{
+		if (memory_ == MAP_FAILED)
+			throw std::system_error(errno, std::generic_category(), "mmap");
+	}
+	~Pages() { munmap(memory_, bytes_); }
+	Pages(const Pages &) = delete;
+	Pages &operator=(const Pages &) = delete;
+
+	template <typename T> T *as(std::uint64_t offset = 0) const { return reinterpret_cast<T *>(static_cast<char *>(memory_) + offset); }
+	void *get() const { return memory_; }
+	std::uint64_t bytes() const { return bytes_; }
+
+private:
+	std::uint64_t bytes_;
+	void *memory_;
+};
+
+/* One fight: who did how much. Lanes have the numbers from `threads` on. */
+class Fight {
+public:
+	Fight(const tandem::Device &device, const Plan &plan, std::uint64_t bytes)
+		: plan(plan), shared(bytes, plan.map_flags), rounds(plan.threads + plan.lanes), module_(device.module("contend.elf").take()),
+		  queue_(device.queue().take()), control_(3 * page_bytes)
+	{
+		share_ = std::max<std::uint64_t>(1, plan.operations / (plan.threads + 1));
+		arguments_ = {shared.get(), plan.threads, (share_ + plan.lanes - 1) / plan.lanes, control_.as<std::uint64_t>(),
+			      control_.as<std::uint64_t>() + 1, control_.as<std::uint64_t>(page_bytes), control_.as<std::uint64_t>(2 * page_bytes)};
+	}
+
+	/* round(me, n, stop) makes a CPU thread's nth round; 0: it gave up. */
+	template <typename Round> Outcome run(const char *kernel, Round round)
+	{
+		Outcome outcome;
+		auto begin = std::chrono::steady_clock::now();
+		auto done = tandem::Signal::create().take();
+		auto lanes = static_cast<std::uint16_t>(plan.lanes);
+		auto sent = queue_.dispatch(module_.kernel(kernel).take(), {plan.lanes}, {lanes}, &arguments_, done.get());
+		std::vector<std::thread> threads;
+
+		over_ = !sent;
+		for (unsigned me = 0; me < plan.threads; me++)
+			threads.emplace_back([this, me, &round] { rounds[me] = play(me, round); });
+		outcome.finished = sent && wait(done);
+		if (!outcome.finished)
+			set(&arguments_.stop);
+		over_ = true;
+		for (auto &thread : threads)
+			thread.join();
+		std::copy_n(arguments_.made + plan.threads, plan.lanes, rounds.begin() + plan.threads);
+		if (!outcome.finished)
+			outcome.text = "not finished: " + (problem_.empty() ? queue_.describe() : problem_) + "; ";
+		for (unsigned me = 0; me < rounds.size(); me++)
+			(me < plan.threads ? outcome.by_cpu : outcome.by_gpu) += rounds[me];
+		outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+		return outcome;
+	}
+
+	const Plan &plan;
+	Pages shared;
+	std::vector<std::uint64_t> rounds; /* made by each participant */
+
+private:
+	static void set(const std::uint64_t *const *flag) { __atomic_store_n(const_cast<std::uint64_t *>(*flag), 1, __ATOMIC_SEQ_CST); }
+
+	/* From when the GPU has begun until it has ended. */
+	template <typename Round> std::uint64_t play(unsigned me, Round &round)
+	{
+		std::uint64_t n = 0;
+
+		while (!__atomic_load_n(arguments_.started, __ATOMIC_ACQUIRE) && !over_)
+			contend_pause();
+		while ((n < share_ || !over_) && round(me, n, arguments_.stop))
+			n++;
+		return n;
+	}
+
+	/* The threads must be joined whatever it does. */
+	bool meanwhile()
+	{
+		try {
+			return !plan.meanwhile || plan.meanwhile(shared.get(), shared.bytes());
+		} catch (const std::exception &problem) {
+			problem_ = problem.what();
+			return false;
+		}
+	}
+
+	bool wait(const tandem::Signal &done)
+	{
+		auto limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(plan.seconds * time_scale());
+		bool enough = false;
+
+		while (std::chrono::steady_clock::now() < limit) {
+			if (!enough && meanwhile()) {
+				enough = true;
+				set(&arguments_.enough);
+			}
+			if (!problem_.empty())
+				return false;
+			auto waited = queue_.wait(done, enough ? 100'000'000 : 1'000'000);
+			if (waited)
+				return true;
+			if (waited.error().status != TANDEM_ERROR_TIMEOUT)
+				return false;
+		}
+		return false;
+	}
+
+	tandem::Module module_;
+	tandem::Queue queue_;
+	Pages control_; /* a page each for what is written at the end, at the start, and by each */
+	contend_arguments arguments_{};
+	std::uint64_t share_;
+	std::atomic<bool> over_ = false;
+	std::string problem_;
+};
+
+/* Compares, and says what does not fit. */
+class Verdict {
+public:
+	explicit Verdict(Outcome &outcome) : outcome_(outcome) { outcome_.exact = outcome_.finished; }
+	~Verdict()
+	{
+		outcome_.text += text_.str();
+		outcome_.text += " (" + std::to_string(outcome_.by_cpu) + " by CPU threads, " + std::to_string(outcome_.by_gpu) + " by the GPU)";
+	}
+
+	void equal(const char *what, std::uint64_t found, std::uint64_t expected)
+	{
+		if (found == expected)
+			return;
+		outcome_.exact = false;
+		if (++wrong_ <= 5)
+			text_ << what << " is " << found << " in place of " << expected << "; ";
+	}
+
+private:
+	Outcome &outcome_;
+	std::ostringstream text_;
+	unsigned wrong_ = 0;
+};
+
+std::uint64_t all(const Outcome &outcome)
+{
+	return outcome.by_cpu + outcome.by_gpu;
+}
+
+void judge_guarded(Verdict &verdict, const std::uint64_t *guarded, std::uint64_t torn, std::uint64_t expected)
+{
+	verdict.equal("how often the guarded words differed", torn, 0);
+	for (int i = 0; i < LOCK_WORDS; i++)
+		verdict.equal("a guarded word", guarded[i], expected);
+}
+
+} // namespace
+
+Mode mode()
+{
+	std::ifstream file("/sys/kernel/debug/tandem0/stats");
+	std::string key, value;
+
+	while (file >> key >> value)
+		if (key == "atomics")
+			return value == "pcie" ? Mode::Pcie : value == "exclusive" ? Mode::Exclusive : Mode::Vram;
+	throw std::runtime_error("the driver does not say how atomics work");
+}
+
+const char *mode_name()
+{
+	return mode() == Mode::Pcie ? "pcie" : mode() == Mode::Exclusive ? "exclusive" : "vram";
+}
+
+Outcome counters(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_counters));
+	auto *c = fight.shared.as<contend_counters>();
+
+	c->narrow_neighbour = 0x5a5a5a5a;
+	Outcome outcome = fight.run("contend_counters", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
+		return contend_count(c, me, n);
+	});
+	Verdict verdict(outcome);
+	verdict.equal("the 64-bit counter", c->wide, all(outcome));
+	verdict.equal("the 32-bit counter", c->narrow, static_cast<std::uint32_t>(all(outcome)));
+	verdict.equal("the word beside it", c->narrow_neighbour, 0x5a5a5a5a);
+	for (unsigned me = 0; me < fight.rounds.size(); me++)
+		verdict.equal("a participant's own word", c->own[me], fight.rounds[me]);
+	return outcome;
+}
+
+Outcome ticket_lock(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_ticket_state));
+	auto *lock = fight.shared.as<contend_ticket_state>();
+	Outcome outcome = fight.run("contend_ticket_lock", [&](std::uint64_t, std::uint64_t, const std::uint64_t *stop) {
+		return contend_ticket(lock, stop);
+	});
+	Verdict verdict(outcome);
+	verdict.equal("the next ticket", lock->next, all(outcome));
+	judge_guarded(verdict, lock->guarded, lock->torn, all(outcome));
+	return outcome;
+}
+
+Outcome mcs_lock(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_mcs_state));
+	auto *lock = fight.shared.as<contend_mcs_state>();
+	Outcome outcome = fight.run("contend_mcs_lock", [&](std::uint64_t me, std::uint64_t, const std::uint64_t *stop) {
+		return contend_mcs(lock, me, stop);
+	});
+	Verdict verdict(outcome);
+	verdict.equal("the tail", reinterpret_cast<std::uintptr_t>(lock->tail), 0);
+	judge_guarded(verdict, lock->guarded, lock->torn, all(outcome));
+	return outcome;
+}
+
+Outcome queue(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_queue_state));
+	auto *q = fight.shared.as<contend_queue_state>();
+
+	exchange_init(&q->queue);
+	Outcome outcome = fight.run("contend_queues", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *stop) {
+		return contend_queue(q, me, n, stop);
+	});
+	Verdict verdict(outcome);
+	std::uint64_t in = 0, out = 0;
+	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
+		out += q->popped[me];
+		for (std::uint64_t n = 0; n < fight.rounds[me]; n++)
+			in += contend_value(me, n);
+	}
+	verdict.equal("the sum of what came out", out, in);
+	verdict.equal("values put in", q->queue.put, all(outcome));
+	verdict.equal("values taken out", q->queue.get, all(outcome));
+	return outcome;
+}
+
+Outcome hash_table(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_table_state));
+	auto *table = fight.shared.as<contend_table_state>();
+	Outcome outcome = fight.run("contend_inserts", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
+		return contend_insert(table, me, n);
+	});
+	Verdict verdict(outcome);
+	std::vector<std::uint64_t> expected(CONTEND_KEYS + 1), found(CONTEND_KEYS + 1), slots(CONTEND_KEYS + 1);
+
+	for (std::uint64_t me = 0; me < fight.rounds.size(); me++)
+		for (std::uint64_t n = 0; n < fight.rounds[me]; n++)
+			expected[contend_key(me, n)]++;
+	for (const table_slot &slot : table->slots)
+		if (slot.key <= CONTEND_KEYS) {
+			found[slot.key] += slot.sum;
+			slots[slot.key]++;
+		}
+	for (std::uint64_t key = 1; key <= CONTEND_KEYS; key++) {
+		verdict.equal("a key's sum", found[key], expected[key]);
+		verdict.equal("a key's slots", slots[key], expected[key] != 0);
+	}
+	verdict.equal("keys that found no slot", table->full, 0);
+	return outcome;
+}
+
+namespace {
+
+/* Values that participant `me` exchanges in rounds 0 .. n - 1. */
+std::uint64_t exchanged_in(std::uint64_t me, std::uint64_t n)
+{
+	return CONTEND_PARTICIPANTS * (n * (n - 1) / 2) + n * (me + 1);
+}
+
+std::uint64_t odd_rounds_mask(const std::vector<std::uint64_t> &rounds)
+{
+	std::uint64_t mask = 0;
+
+	for (unsigned me = 0; me < rounds.size(); me++)
+		mask |= (rounds[me] & 1) << me;
+	return mask;
+}
+
+} // namespace
+
+Outcome operations64(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_operations));
+	auto *o = fight.shared.as<contend_operations>();
+
+	o->least = INT64_MAX;
+	Outcome outcome = fight.run("contend_operations64", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
+		contend_operate64(o, me, n);
+		return true;
+	});
+	Verdict verdict(outcome);
+	std::uint64_t in = 0, out = o->swapped, last = fight.rounds.back() - 1;
+	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
+		in += exchanged_in(me, fight.rounds[me]);
+		out += o->out[me];
+	}
+	verdict.equal("old values that cannot have been", o->wrong, 0);
+	verdict.equal("amoor, amoand: the bits", o->bits, 0);
+	verdict.equal("amoxor: the bits", o->xored, odd_rounds_mask(fight.rounds));
+	verdict.equal("amoswap: the sum of what came out", out, in);
+	verdict.equal("lr, sc: the counter", o->reserved, all(outcome));
+	std::uint64_t greatest = last * CONTEND_PARTICIPANTS + fight.rounds.size();
+	verdict.equal("amomax, amomaxu", o->greatest, greatest);
+	verdict.equal("amomin, amominu", o->least, ~greatest >> 1);
+	return outcome;
+}
+
+Outcome operations32(const tandem::Device &device, const Plan &plan)
+{
+	Fight fight(device, plan, sizeof(contend_operations));
+	auto *o = fight.shared.as<contend_operations>();
+
+	o->least32 = INT32_MAX;
+	Outcome outcome = fight.run("contend_operations32", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
+		contend_operate32(o, me, n);
+		return true;
+	});
+	Verdict verdict(outcome);
+	std::uint64_t in = 0, out = o->swapped32, last = fight.rounds.back() - 1;
+	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
+		for (std::uint64_t n = 0; n < fight.rounds[me]; n++)
+			in += static_cast<std::uint32_t>(n * CONTEND_PARTICIPANTS + me + 1);
+		out += o->out32[me];
+	}
+	verdict.equal("old values that cannot have been", o->wrong, 0);
+	verdict.equal("amoor, amoand: the bits", o->bits32, 0);
+	verdict.equal("amoxor: the bits", o->xored32, odd_rounds_mask(fight.rounds));
+	verdict.equal("amoswap: the sum of what came out", out, in);
+	verdict.equal("lr, sc: the counter", o->reserved32, static_cast<std::uint32_t>(all(outcome)));
+	std::uint32_t greatest = static_cast<std::uint32_t>(last * CONTEND_PARTICIPANTS + fight.rounds.size());
+	verdict.equal("amomax, amomaxu", o->greatest32, greatest);
+	verdict.equal("amomin, amominu", o->least32, ~greatest >> 1);
+	return outcome;
+}
+
+} // namespace contention
