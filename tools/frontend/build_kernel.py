@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds the guest's Linux kernel from pinned sources and the fragments in guest-image/kernel/.
+"""Builds the guest's Linux kernel from pinned sources and the patches and fragments in guest-image/kernel/.
 
 The configuration is allnoconfig plus tandem.config, plus linux-<version>.config for what only one kernel version knows, plus
-<flavour>.config for a kernel such as "debug". What remains in the cache is what others use: images, modules, a tree for
-out-of-tree modules, user-space headers and the kernel's own mm selftests. The full tree, two gigabytes, goes.
+<flavour>.config for a kernel such as "debug". linux-<version>-patches/ mends what is wrong in that version. What remains in the
+cache is what others use: images, modules, a tree for out-of-tree modules, user-space headers and the kernel's own mm selftests. The
+full tree, two gigabytes, goes.
 """
 
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from .cache import (appearing_directory, cache_root, checkout_root, content_key, discard, host_identity, locked, mark_used, prune,
                     remove_tree, write_atomically)
 from .fetch import obtain, source_key
+from .patches import apply_patch, read_series
 from .progress import Reporter, make_counter, run_step, step
 from .status import FrontendError, UsageError
 from .unpack import unpack_deb, unpack_tar
@@ -118,10 +120,15 @@ def kernel_source(choice: KernelChoice) -> str:
     return f"linux-{choice.version}"
 
 
+def kernel_patches(choice: KernelChoice) -> list[Path]:
+    return read_series(configuration_directory() / f"linux-{choice.version}-patches")
+
+
 def finished_directory(choice: KernelChoice, wanted: dict[str, str] | None = None) -> Path:
     """The place of the kernel with this configuration (default: what the fragments say now)."""
     text = configuration_text(merged_configuration(choice) if wanted is None else wanted)
-    key = content_key(source_key(kernel_source(choice)), text, EXPORT_FORMAT, host_identity())
+    patches = (patch.read_text() for patch in kernel_patches(choice))
+    key = content_key(source_key(kernel_source(choice)), text, EXPORT_FORMAT, host_identity(), *patches)
     return cache_root() / f"linux-{choice.version}-{key}"
 
 
@@ -147,7 +154,7 @@ def _build(choice: KernelChoice, wanted: dict[str, str], work: Path, finished: P
     if not tree.exists():
         archive = obtain(kernel_source(choice), reporter, offline)
         with step(reporter, "kernel.unpack", f"{choice.title}: unpacking"), appearing_directory(tree) as place:
-            _unpack(archive, place)
+            unpack_patched(choice, archive, place)
     _configure(choice, wanted, tree)
     run_step(reporter, f"{choice.step_name}.build", f"{choice.title}: building",
              ["make", f"-j{jobs}", *BUILD_VARIABLES, "bzImage", "modules"], cwd=tree, environment=_environment(),
@@ -161,6 +168,12 @@ def _environment() -> dict[str, str]:
     """make's own variables of a calling make must not leak in, nor a KBUILD_OUTPUT of the user's."""
     dropped = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE", "KCONFIG_CONFIG")
     return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def unpack_patched(choice: KernelChoice, archive: Path, place: Path) -> None:
+    _unpack(archive, place)
+    for patch in kernel_patches(choice):
+        apply_patch(patch, place, choice.title)
 
 
 def _unpack(archive: Path, place: Path) -> None:

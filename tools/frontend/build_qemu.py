@@ -21,6 +21,7 @@ from .cache import (appearing_directory, cache_root, checkout_root, content_key,
                     mirror_files, prune, read_json, remove_tree, tree_key, write_atomically, write_if_different,
                     write_json)
 from .fetch import obtain, source_key
+from .patches import apply_patch, read_series
 from .progress import Reporter, ninja_counter, run_step, step
 from .status import FrontendError
 from .unpack import unpack_tar
@@ -114,22 +115,6 @@ def adapt_repacked_source(source: Path) -> None:
 
 # --- patches -------------------------------------------------------------------------------------------------------------
 
-def read_series(directory: Path) -> list[Path]:
-    """The patches that qemu-patches/series lists, in its order. Each listed file must exist, each patch must be listed."""
-    series = directory / "series"
-    listed = []
-    if series.exists():
-        lines = (line.partition("#")[0].strip() for line in series.read_text().splitlines())
-        listed = [directory / line for line in lines if line]
-    for patch in listed:
-        if not patch.is_file():
-            raise FrontendError(f"{series} lists {patch.name}, which does not exist.")
-    forgotten = sorted(path.name for path in directory.glob("*.patch") if path not in listed)
-    if forgotten:
-        raise FrontendError(f"{series} does not list {', '.join(forgotten)}.")
-    return listed
-
-
 def touched_files(patch: Path) -> list[str]:
     """The files that a unified diff changes, adds or removes, relative to the tree that `patch -p1` works in."""
     names = []
@@ -176,19 +161,11 @@ def _stage(staging: Path, pristine: Path, patches: list[Path], patched: set[str]
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(pristine / name, staging / name)
     for patch in patches:
-        _apply_one(patch, staging)
+        apply_patch(patch, staging, f"QEMU {VERSION}")
     for path in files_below(overlay):
         destination = staging / path.relative_to(overlay)
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, destination)
-
-
-def _apply_one(patch: Path, tree: Path) -> None:
-    command = ["patch", "-p1", "--forward", "--batch", "--fuzz=0", "--no-backup-if-mismatch", "--reject-file=-",
-               "--directory", str(tree), "--input", str(patch)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        raise FrontendError(f"{patch.name} does not apply to QEMU {VERSION}:", details=result.stdout.splitlines()[-20:])
 
 
 def _settle(path: Path, wanted: Path) -> None:

@@ -80,6 +80,37 @@ class Choices(unittest.TestCase):
         self.assertNotEqual(build_kernel.finished_directory(choice), before)
 
 
+    def write_patch(self, text):
+        directory = self.directory / "linux-7.3-patches"
+        directory.mkdir(exist_ok=True)
+        (directory / "0001-a.patch").write_text(text)
+        (directory / "series").write_text("0001-a.patch\n")
+
+    def test_key_follows_the_patches_of_the_version(self):
+        ours, other = KernelChoice("7.3", "default"), KernelChoice("6.12", "default")
+        before, before_other = build_kernel.finished_directory(ours), build_kernel.finished_directory(other)
+        self.write_patch("one")
+        patched = build_kernel.finished_directory(ours)
+        self.assertNotEqual(patched, before)
+        self.write_patch("another")
+        self.assertNotIn(build_kernel.finished_directory(ours), (before, patched))
+        self.assertEqual(build_kernel.finished_directory(other), before_other)
+
+    def test_sources_are_patched_when_they_are_unpacked(self):
+        self.write_patch("--- a/file\n+++ b/file\n@@ -1 +1 @@\n-old\n+new\n")
+        for content, applies in (("old\n", True), ("something else\n", False)):
+            with self.subTest(content=content), tempfile.TemporaryDirectory() as place:
+                (Path(place) / "file").write_text(content)
+                with mock.patch.object(build_kernel, "_unpack"):
+                    if applies:
+                        build_kernel.unpack_patched(KernelChoice("7.3", "default"), Path("archive"), Path(place))
+                        self.assertEqual((Path(place) / "file").read_text(), "new\n")
+                        continue
+                    with self.assertRaises(FrontendError) as caught:
+                        build_kernel.unpack_patched(KernelChoice("7.3", "default"), Path("archive"), Path(place))
+                self.assertIn("0001-a.patch does not apply to Linux 7.3", caught.exception.message)
+
+
 class OurFragment(unittest.TestCase):
     def test_it_reads_and_names_nothing_twice(self):
         text = (build_kernel.configuration_directory() / "tandem.config").read_text()
