@@ -6,7 +6,7 @@
  * gets it back like any other page.
  *
  * Also here: how long each side keeps a page that both want, so that both get on. The mapping itself
- * is tandem_mirror.c's; docs/locking.md shows the races.
+ * is tandem_window.c's; docs/locking.md shows the races.
  */
 #include <linux/delay.h>
 #include <linux/hash.h>
@@ -92,11 +92,13 @@ static struct tandem_hold *tandem_hold_slot(struct tandem_holds *holds, u64 va)
 
 /*
  * What two sides fight for changes hands page by page. What goes for good, or in one piece with
- * many others, is not fought for, and nobody has to wait for it.
+ * many others, is not fought for, and nobody has to wait for it. With PCIe AtomicOps nothing ever
+ * changes hands for atomics.
  */
-static bool tandem_hold_concerns(const struct mmu_notifier_range *range)
+static bool tandem_hold_concerns(struct tandem_as *as, const struct mmu_notifier_range *range)
 {
-	return range->end - range->start == PAGE_SIZE && range->event != MMU_NOTIFY_UNMAP &&
+	return as->tdev->atomics != TANDEM_ATOMICS_PCIE &&
+	       range->end - range->start == PAGE_SIZE && range->event != MMU_NOTIFY_UNMAP &&
 	       range->event != MMU_NOTIFY_RELEASE;
 }
 
@@ -118,7 +120,7 @@ void tandem_hold_return(struct tandem_as *as, const struct mmu_notifier_range *r
 {
 	struct tandem_hold *hold = tandem_hold_slot(&as->holds, range->start);
 
-	if (!tandem_hold_concerns(range))
+	if (!tandem_hold_concerns(as, range))
 		return;
 	spin_lock(&as->holds.lock);
 	if (hold->page == range->start && hold->taken) {
@@ -152,7 +154,7 @@ void tandem_hold_wait(struct tandem_as *as, const struct mmu_notifier_range *ran
 	struct tandem_hold *hold = tandem_hold_slot(&as->holds, range->start);
 	u64 rest = 0;
 
-	if (!tandem_hold_concerns(range))
+	if (!tandem_hold_concerns(as, range))
 		return;
 	spin_lock(&as->holds.lock);
 	if (hold->page == range->start)
@@ -256,7 +258,7 @@ int tandem_exclusive_make(struct tandem_as *as, u64 va, unsigned long *pfn, stru
 
 	*folio = NULL;
 	if (tandem_exclusive_is_skipped(as)) {
-		*pfn = page_to_pfn(hmm_pfn_to_page(*pfn)) | HMM_PFN_VALID | HMM_PFN_WRITE;
+		*pfn = (*pfn & ~HMM_PFN_FLAGS) | HMM_PFN_VALID | HMM_PFN_WRITE;
 		return 0;
 	}
 	mmap_read_lock(as->mm);

@@ -163,20 +163,31 @@ static unsigned int tandem_service_run_length(struct tandem_as *as, const struct
 	return n;
 }
 
-/* What of the block is wished to be where this page is. */
-static void tandem_service_clip(struct tandem_as *as, u64 va, u64 *start, u64 *end)
+/*
+ * How these pages are to be had: all of them the same way, together with what of the 2 MiB around is
+ * wished to be where they are, and with nothing else.
+ */
+static struct tandem_mirror_wish tandem_service_wish(struct tandem_as *as,
+						     const struct tandem_fault *run)
 {
-	struct tandem_ioc_range wish = { .start = va };
+	struct tandem_ioc_range same = { .start = run->va };
+	u64 block = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	bool write = tandem_fault_is_write(run);
 
-	tandem_policy_get(&as->policy, &wish);
-	*start = max(*start, wish.start);
-	*end = min(*end, wish.start + wish.length);
+	tandem_policy_get(&as->policy, &same);
+	return (struct tandem_mirror_wish){
+		.from = max(block, same.start),
+		.to = min(block + (1ULL << TANDEM_LEAF_2M), same.start + same.length),
+		.write = write,
+		.atomic = tandem_service_takes_page(as, run),
+		.read_only = !write && same.flags & TANDEM_RANGE_READ_MOSTLY,
+	};
 }
 
 /*
  * Moves the pages and what is wished to be with them in the 2 MiB around, as far as the VMA goes, if
  * VRAM is where they should be. If it cannot be done they are used where they lie. Says how much to
- * map around them: nothing that has another wish, or that would never be asked for.
+ * map around them.
  */
 static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
 				   unsigned int count, struct tandem_mirror_wish *wish)
@@ -184,9 +195,6 @@ static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fau
 	struct tandem_moved moved = { 0 };
 
 	wish->around = tandem_fault_around;
-	wish->from = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
-	wish->to = wish->from + (1ULL << TANDEM_LEAF_2M);
-	tandem_service_clip(as, run->va, &wish->from, &wish->to);
 	if (!tandem_policy_wants_vram(as, run->va, run->access))
 		return;
 	/* Setup would take the translations of the whole block away, and for nothing. */
@@ -199,15 +207,9 @@ static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fau
 }
 
 static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *run,
-			      unsigned int count)
+			      unsigned int count, struct tandem_mirror_wish wish)
 {
 	struct tandem_service_result result = { .start = run->va, .end = run->va };
-	bool write = tandem_fault_is_write(run);
-	struct tandem_mirror_wish wish = {
-		.write = write,
-		.atomic = tandem_service_takes_page(as, run),
-		.read_only = !write && tandem_policy_is_read_mostly(as, run->va),
-	};
 	int error;
 
 	tandem_service_migrate(as, run, count, &wish);
@@ -218,13 +220,14 @@ static int tandem_service_map(struct tandem_as *as, const struct tandem_fault *r
 	return error;
 }
 
-static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault *fault)
+static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault *fault,
+				 struct tandem_mirror_wish wish)
 {
 	int error;
 
 	if (!tandem_service_wants_page(as, fault))
 		return;
-	error = tandem_service_map(as, fault, 1);
+	error = tandem_service_map(as, fault, 1, wish);
 	if (error)
 		tandem_service_cancel(as, fault, tandem_service_status(error));
 }
@@ -240,17 +243,6 @@ static bool tandem_service_is_futile(struct tandem_as *as)
 	return tandem_service_is_over(as) || atomic_read(&as->mm->mm_users) == 1;
 }
 
-/* How many of these pages in a row are wished to be in the same place. */
-static unsigned int tandem_service_same_wish(struct tandem_as *as, const struct tandem_fault *run,
-					     unsigned int count)
-{
-	u64 start = run->va, end = run->va + (u64)count * PAGE_SIZE;
-
-	if (count > 1)
-		tandem_service_clip(as, run->va, &start, &end);
-	return (end - run->va) >> PAGE_SHIFT;
-}
-
 /*
  * Serves what begins the batch and says how many faults that was. Pages in a row are had with one
  * call; if they cannot be had together, each is tried by itself, and each fails by itself.
@@ -258,18 +250,20 @@ static unsigned int tandem_service_same_wish(struct tandem_as *as, const struct 
 static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem_fault *run,
 				       unsigned int count)
 {
+	struct tandem_mirror_wish wish;
 	unsigned int i;
 
 	atomic64_inc(&as->stats.faults);
 	if (!tandem_service_wants_page(as, run))
 		return 1;
+	wish = tandem_service_wish(as, run);
 	count = tandem_service_run_length(as, run, count);
-	count = tandem_service_same_wish(as, run, count);
+	count = min_t(u64, count, (wish.to - run->va) >> PAGE_SHIFT);
 	atomic64_add(count - 1, &as->stats.faults);
-	if (count > 1 && !tandem_service_map(as, run, count))
+	if (count > 1 && !tandem_service_map(as, run, count, wish))
 		return count;
 	for (i = 0; i < count && !tandem_service_is_futile(as); i++) {
-		tandem_service_fault(as, &run[i]);
+		tandem_service_fault(as, &run[i], wish);
 		cond_resched();
 	}
 	return count;

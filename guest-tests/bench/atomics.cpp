@@ -97,7 +97,7 @@ void atomics()
 {
 	Gpu gpu;
 	Mapping page(page_bytes, Mapping::Pages::Small);
-	Samples with_change, without, back, change;
+	Samples with_change, without, back;
 
 	print("ops", "ops/s", alone(gpu));
 	print("shared-ops", "ops/s", together(gpu));
@@ -112,13 +112,11 @@ void atomics()
 		with_change.push_back(first);
 		without.push_back(second);
 		back.push_back(touched);
-		change.push_back((first - second + touched) / 2);
 	}
 	check(page, 2 * (changes + 1));
 	print("with-change", "ns", with_change);
 	print("without", "ns", without);
 	print("back", "ns", back);
-	print("change", "ns", change);
 }
 
 } // namespace bench

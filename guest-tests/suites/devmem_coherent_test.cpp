@@ -9,16 +9,6 @@ namespace {
 class DevmemCoherent : public DevmemTest {
 protected:
 	bool is_right_kind(tandem_vram_kind kind) const override { return kind == TANDEM_VRAM_COHERENT; }
-
-	class InVram : public Mapping {
-	public:
-		InVram(DevmemCoherent &test, std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
-		{
-			madvise(get(), length, MADV_NOHUGEPAGE);
-			fill(get(), length, seed);
-			EXPECT_TRUE(test.to_vram(get(), length));
-		}
-	};
 };
 
 DEVMEM_TEST(DevmemCoherent, the_cpu_reads_and_writes_pages_where_they_are)

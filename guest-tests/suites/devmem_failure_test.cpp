@@ -51,16 +51,6 @@ private:
 
 class DevmemFailure : public PrivateTest {
 protected:
-	class InVram : public Mapping {
-	public:
-		InVram(DevmemFailure &test, std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
-		{
-			madvise(get(), length, MADV_NOHUGEPAGE);
-			fill(get(), length, seed);
-			EXPECT_TRUE(test.to_vram(get(), length));
-		}
-	};
-
 	static void fail_copies(unsigned count) { write_file(ledger::debugfs(0, "test_copy_fail"), std::to_string(count)); }
 	static void inject(const std::string &words) { write_file(ledger::debugfs(0, "inject"), words); }
 };

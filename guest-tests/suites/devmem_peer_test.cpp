@@ -51,16 +51,6 @@ protected:
 	void prepare() override { ASSERT_GE(ledger::gpus(), 2u) << "the machine needs two GPUs"; }
 
 	bool are_linked() { return device().query()->fabric != ~0u; }
-
-	class InVram : public Mapping {
-	public:
-		InVram(TwoGpus &test, std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
-		{
-			madvise(get(), length, MADV_NOHUGEPAGE);
-			devmem_test::fill(get(), length, seed);
-			EXPECT_TRUE(test.to_vram(get(), length));
-		}
-	};
 };
 
 /* ---- with a link and without one ---- */

@@ -14,16 +14,6 @@ const char *const parameters = "/sys/module/tandem/parameters/";
 
 class DevmemPolicy : public DevmemTest {
 protected:
-	/* A region without huge pages, filled, at home. */
-	class AtHome : public Mapping {
-	public:
-		explicit AtHome(std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
-		{
-			madvise(get(), length, MADV_NOHUGEPAGE);
-			fill(get(), length, seed);
-		}
-	};
-
 	/* The GPU with TANDEM_INIT_MIGRATE: a second address space of this process. */
 	struct Mover {
 		tandem::Device device;

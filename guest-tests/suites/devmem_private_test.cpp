@@ -9,19 +9,7 @@ using namespace devmem_test;
 
 namespace {
 
-class DevmemPrivate : public PrivateTest {
-protected:
-	/* A region without huge pages, filled, in video memory. */
-	class InVram : public Mapping {
-	public:
-		InVram(DevmemPrivate &test, std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
-		{
-			madvise(get(), length, MADV_NOHUGEPAGE);
-			fill(get(), length, seed);
-			EXPECT_TRUE(test.to_vram(get(), length));
-		}
-	};
-};
+class DevmemPrivate : public PrivateTest {};
 
 /* ---- on request ---- */
 

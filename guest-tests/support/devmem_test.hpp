@@ -84,6 +84,26 @@ protected:
 	/* The GPU writes a byte to each page by lanes of its own. */
 	void gpu_touch(void *start, std::uint64_t bytes, bool write = true);
 
+	/* A region without huge pages, filled, at home. */
+	class AtHome : public Mapping {
+	public:
+		explicit AtHome(std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1) : Mapping(length)
+		{
+			madvise(get(), length, MADV_NOHUGEPAGE);
+			fill(get(), length, seed);
+		}
+	};
+
+	/* The same in video memory. */
+	class InVram : public AtHome {
+	public:
+		explicit InVram(DevmemTest &test, std::uint64_t length = pages * page_bytes, std::uint64_t seed = 1)
+			: AtHome(length, seed)
+		{
+			EXPECT_TRUE(test.to_vram(get(), length));
+		}
+	};
+
 	std::uint64_t counter(tandem_counter which) { return stats().counter[which]; }
 
 	enum shared_word { RETIRED, SKIPPED, FREE };

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from . import gpu_options, workloads
-from .bench_figures import SampleSet, compare, measured, table, write_json
+from .bench_figures import Figure, SampleSet, compare, measured, table, write_json
 from .bench_programs import GuestBench, HostPrograms
 from .run import BASE_KINDS, ensure, guest_variables, machine_config
 from .status import FrontendError, UsageError
@@ -151,10 +151,12 @@ def measure_atomics(bench):
             samples[mode] = bench.in_rounds(lambda guest=guest: guest.samples("atomics"))
     figures = [measured(f"atomics.{mode}.{name.replace('-', '_')}", "ops/s", samples[mode][name])
                for mode in ATOMICS_MODES for name in ("ops", "shared-ops")]
-    figures += [compare(f"atomics.{mode}.to_gpu", "ns", samples[mode]["with-change"], samples[mode]["without"])
-                for mode in ("exclusive", "vram")]
-    figures += [measured(f"atomics.{mode}.to_cpu", "ns", samples[mode]["back"]) for mode in ("exclusive", "vram")]
-    return [*figures, measured("atomics.ownership_change", "ns", samples["exclusive"]["change"])]
+    to_gpu = {mode: compare(f"atomics.{mode}.to_gpu", "ns", samples[mode]["with-change"], samples[mode]["without"])
+              for mode in ("exclusive", "vram")}
+    to_cpu = {mode: measured(f"atomics.{mode}.to_cpu", "ns", samples[mode]["back"]) for mode in ("exclusive", "vram")}
+    there = to_gpu["exclusive"].value - to_gpu["exclusive"].baseline
+    change = Figure("atomics.ownership_change", (there + to_cpu["exclusive"].value) / 2, "ns")
+    return [*figures, *to_gpu.values(), *to_cpu.values(), change]
 
 
 def measure_boot(bench):

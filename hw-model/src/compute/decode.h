@@ -33,6 +33,9 @@ enum class Next : uint8_t {
 
 using Handler = Next (*)(Wave&, const Decoded&);
 
+inline constexpr uint32_t kReleaseBit = 1u << 25;              // rl of an atomic instruction
+inline constexpr uint32_t kFenceWrites = 0x5, kFenceReads = 0xa;  // of the sets of a fence, each i o r w
+
 inline constexpr uint8_t kSinkRegister = 32;  // where results for x0 go
 
 struct Decoded {

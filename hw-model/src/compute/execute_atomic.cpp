@@ -14,8 +14,6 @@
 namespace tandem::compute {
 namespace {
 
-constexpr uint32_t kReleaseBit = 1u << 25;
-
 using Means = AtomicUnit::Means;
 
 // LDS is the workgroup's own, and it runs on one unit: nobody to race with. Nor is there anybody among the lanes of a device,
@@ -36,7 +34,7 @@ AtomicWord word_at(const Wave& w, const MemoryRun& run, uint64_t va) {
 // are lost now, because any new one will first complete the word.
 void atomics_done(Wave& w, Means means, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
   if (means != Means::Paused) return w.unit->stored(w, run, address, lanes, bytes);
-  for_each_lane(lanes, [&](uint32_t i) { w.unit->break_reservations(w, false, address[i], bytes); });
+  w.unit->break_reservations(w, false, address, lanes, bytes);
 }
 
 // How an atomic instruction ends, of which access_by_run() said `next`.

@@ -84,9 +84,8 @@ Next order(Wave& w, bool writes_before, bool any_after, bool reads_after, tandem
 
 // Bits 27..24 predecessor set, 23..20 successor set, each i o r w.
 Next fence(Wave& w, const Decoded& d) {
-  constexpr uint32_t kWrites = 0x5, kReads = 0xa;
   const uint32_t before = d.word >> 24 & 0xf, after = d.word >> 20 & 0xf;
-  return order(w, before & kWrites, after != 0, after & kReads, TANDEM_SCOPE_SYSTEM);
+  return order(w, before & kFenceWrites, after != 0, after & kFenceReads, TANDEM_SCOPE_SYSTEM);
 }
 
 Next scoped_fence(Wave& w, const Decoded& d) {

@@ -8,6 +8,7 @@
 // break it is a library memcpy, so this source is built with -fno-tree-loop-distribute-patterns. Misaligned elements
 // go byte by byte and are not atomic.
 #include "compute/execute.h"
+#include "compute/float_lane.h"
 #include "compute/lane_access.h"
 #include "compute/row_tests.h"
 
@@ -28,7 +29,7 @@ struct Extend {
 };
 struct NanBox {
   template <typename T>
-  static u64 of(T value) { return u64{value} | 0xffffffff00000000; }
+  static u64 of(T value) { return u64{value} | kBox; }
 };
 
 template <typename T>

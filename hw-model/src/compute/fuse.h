@@ -29,7 +29,8 @@ struct PairTable {
   Handler at[kPairOps][kPairOps][2][2] = {};
 };
 
-// Both are decoded and have their handlers. Does nothing if the table has no such pair. The second's operands may be exchanged, where that means the same.
+// Both are decoded and have their handlers. Does nothing if the table has no such pair. The second's operands may be exchanged,
+// where that means the same.
 void fuse(const PairTable& pairs, Decoded& first, Decoded& second);
 
 }  // namespace tandem::compute

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "compute/float_lane.h"
 #include "compute/lane_access.h"
 #include "mem/host_words.h"
 
@@ -25,7 +26,6 @@ uint64_t read(const std::byte* from) {
 }
 
 uint64_t read(Op op, const std::byte* from) {
-  constexpr uint64_t kNanBox = 0xffffffff00000000;
   switch (op) {
     case Op::Lb: return read<int8_t>(from);
     case Op::Lh: return read<int16_t>(from);
@@ -33,7 +33,7 @@ uint64_t read(Op op, const std::byte* from) {
     case Op::Lbu: return read<uint8_t>(from);
     case Op::Lhu: return read<uint16_t>(from);
     case Op::Lwu: return read<uint32_t>(from);
-    case Op::Flw: return read<uint32_t>(from) | kNanBox;
+    case Op::Flw: return read<uint32_t>(from) | kBox;
     default: return read<int64_t>(from);
   }
 }
@@ -74,9 +74,8 @@ uint32_t atomic_bytes(const Decoded& d) { return (d.word >> 12 & 7) == 2 ? 4 : 8
 
 // Everything older has to be done before it, or its outcome shows the registers.
 bool needs_all(const Decoded& d) {
-  constexpr uint32_t kReleaseBit = 1u << 25, kReads = 0xa;
   switch (d.op) {
-    case Op::Fence: return d.word >> 24 & kReads;
+    case Op::Fence: return d.word >> 24 & kFenceReads;
     case Op::ScopedFence: return d.rs1 & TANDEM_FENCE_READS;
     case Op::FenceI: case Op::Barrier: case Op::Exit: case Op::Ecall: case Op::Ebreak: case Op::Illegal: return true;
     default: return is_atomic(d.op) && d.word & kReleaseBit;

@@ -88,19 +88,9 @@ void UnitContext::stored_range(const Wave& wave, const MemoryRun& run, uint64_t 
 }
 
 void UnitContext::stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
-  while (lanes) {
-    const uint64_t page = address[first_lane(lanes)] & ~(TANDEM_PAGE_BYTES - 1);
-    uint64_t low = ~uint64_t{0}, high = 0;
-    LaneMask here = 0;
-    for_each_lane(lanes, [&](uint32_t lane) {
-      if ((address[lane] & ~(TANDEM_PAGE_BYTES - 1)) != page) return;
-      here |= lane_bit(lane);
-      low = std::min(low, address[lane]);
-      high = std::max(high, address[lane] + bytes);
-    });
-    stored_range(wave, run, low, high - low);
-    lanes &= ~here;
-  }
+  if (!run.lds)
+    for_each_lane(lanes, [&](uint32_t i) { untold.add(run.aperture, run.device_address + (address[i] - run.va), bytes); });
+  break_reservations(wave, run.lds, address, lanes, bytes);
 }
 
 void UnitContext::complete_atomics(const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
@@ -147,7 +137,7 @@ void UnitContext::enqueue(Wave& wave, const MemoryRun& run, const uint64_t* addr
   StoreRow& row = wave.stores.push(store_instructions);
   row.at.set(address, lanes, bytes);
   fill_row(row, run, value, lanes);
-  if (reservations_exist) for_each_lane(lanes, [&](uint32_t i) { break_reservations(wave, false, address[i], bytes); });
+  break_reservations(wave, false, address, lanes, bytes);
 }
 
 void UnitContext::enqueue_consecutive(Wave& wave, const MemoryRun& run, uint64_t va, const uint64_t* value, uint32_t bytes) {
@@ -169,6 +159,10 @@ void UnitContext::write_queued_overlapping(Wave& wave, const uint64_t* address, 
 
 void UnitContext::write_queued_overlapping(Wave& wave, uint64_t va, uint64_t bytes) {
   wave.stores.write_overlapping(va, bytes, memory, config.store_drain);
+}
+
+void UnitContext::break_reservations(const Wave& by, bool lds, const uint64_t* address, LaneMask lanes, uint32_t bytes) {
+  if (reservations_exist) for_each_lane(lanes, [&](uint32_t i) { break_reservations(by, lds, address[i], bytes); });
 }
 
 void UnitContext::break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes) {

@@ -51,8 +51,7 @@ class UnitContext {
   // [va, va + bytes) is LDS of the workgroup or a user address; otherwise the wavefront fails.
   bool address_allowed(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, uint32_t bytes, Access access);
 
-  // The lanes have stored `bytes` at their addresses, all within the run: the host will be told, page by page, and reservations
-  // are lost.
+  // The lanes have stored `bytes` at their addresses, all within the run: the host will be told, and reservations are lost.
   void stored(const Wave& wave, const MemoryRun& run, const uint64_t* address, LaneMask lanes, uint32_t bytes);
   void stored_range(const Wave& wave, const MemoryRun& run, uint64_t va, uint64_t bytes);
 
@@ -90,6 +89,7 @@ class UnitContext {
   // Reservations that share a byte with [va, va+bytes) are lost. pasid: of the store; lds: the wavefront's workgroup.
   bool reservations_exist = false;  // set by LR; false is certain, true may be stale
   void break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes);
+  void break_reservations(const Wave& by, bool lds, const uint64_t* address, LaneMask lanes, uint32_t bytes);
 
   // Access counters: one access of the instruction for each page that it reached through a counted entry or run.
   void count_access(const Wave& wave, uint64_t va) { memory.access_counters().count(wave.request.pasid, gva(va)); }

@@ -14,8 +14,6 @@ namespace {
 constexpr uint64_t kShortTurn = 64;
 // While there is nothing but wavefronts. What comes from outside ends it early (should_yield()), after each unit had a short one.
 constexpr uint64_t kLongTurn = 4096;
-// A queue's time slice ends between turns; so many of all units fit into it at least.
-constexpr uint64_t kTurnsInSlice = 1;
 // While wavefronts run, queues that poll memory do so only each few rounds, or after so many instructions.
 constexpr uint32_t kRoundsBetweenPolls = 8;
 constexpr uint64_t kTicksBetweenPolls = 2048;
@@ -69,9 +67,12 @@ bool Device::serve_queues() {
 }
 
 uint64_t Device::turn_length() const {
-  if (mmu_.busy() || copies_.busy() || memory_.atomics().busy() || kernel_ring_.busy() || invalidation_ring_.busy()) return kShortTurn;
+  const bool others_step = mmu_.busy() || copies_.busy() || memory_.atomics().busy() || kernel_ring_.busy() ||
+                           invalidation_ring_.busy();
+  if (others_step) return kShortTurn;
   if (config_.time_slice == 0) return kLongTurn;
-  return std::clamp(config_.time_slice / (kTurnsInSlice * config_.compute_units), kShortTurn, kLongTurn);
+  // A queue's time slice ends between turns: at least one of all units fits into it.
+  return std::clamp<uint64_t>(config_.time_slice / config_.compute_units, kShortTurn, kLongTurn);
 }
 
 uint64_t Device::run_compute(uint64_t budget) {

@@ -66,7 +66,6 @@ class AtomicUnit final : public TranslationClient {
   // The bus lets this device send AtomicOps. Without, mode pcie is as exclusive.
   void set_requester(bool on);
   bool requester() const { return requester_; }
-  const AtomicConfig& config() const { return config_; }
 
   // How an atomic of system scope is done there. (Narrower scopes are always Plain.)
   Means means_for(tandem_aperture aperture) const;

@@ -155,7 +155,7 @@ std::vector<Kind> kinds() {
 }
 
 TEST(Differential, TheEngineAgreesWithQemuToTheBit) {
-  if (std::system("command -v qemu-riscv64 > /dev/null")) GTEST_SKIP() << "qemu-riscv64 is missing (Debian package qemu-user)";
+  ASSERT_EQ(std::system("command -v qemu-riscv64 > /dev/null"), 0) << "install the Debian package qemu-user, or run ./tandem setup";
   const uint64_t first = setting("TANDEM_SEED", 1), runs = setting("TANDEM_DIFFERENTIAL_RUNS", 4);
   for (uint64_t seed = first; seed < first + runs && !HasFailure(); ++seed) {
     const RunPtr before = make_run(seed);

@@ -234,11 +234,12 @@ static uint64_t tandem_dma_run(TandemDmaSection *section, uint64_t address,
  */
 
 /*
- * RCU read lock held.  True if QEMU has nothing to do for a store within one page: nobody logs
- * this RAM but the translator, and it has made no code from the page since
- * somebody wrote to it.  memory_region_invalidate_and_set_dirty() comes to the
- * same answer by way of every client's bitmap, which takes a tenth of the time
- * of a kernel that stores much.
+ * RCU read lock held.  True if QEMU has nothing to do for a store within one
+ * page: nobody logs this RAM but the translator, and it has made no code from
+ * the page since somebody wrote to it.
+ * memory_region_invalidate_and_set_dirty() comes to the same answer by way of
+ * every client's bitmap, which takes a tenth of the time of a kernel that
+ * stores much.
  */
 static bool tandem_dma_is_known_dirty(MemoryRegion *mr, uint64_t offset,
                                       uint64_t bytes)

@@ -10,21 +10,18 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/cutils.h"
 #include "qemu/log.h"
 #include "qemu/module.h"
+#include "qemu/range.h"
 #include "qemu/units.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pcie.h"
-#include "hw/qdev-properties.h"
 #include "migration/blocker.h"
 #include "system/system.h"
 #include "tandem-gpu.h"
 
 #define TANDEM_PCIE_CAP 0x80
-#define TANDEM_SLICE_TICKS_DEFAULT 4096
-#define TANDEM_QUANTUM_NS_DEFAULT 20000
 
 /* Host operations that belong to no other file ---------------------------- */
 
@@ -202,60 +199,13 @@ static void tandem_gpu_write_config(PCIDevice *pdev, uint32_t addr,
 {
     pci_default_write_config(pdev, addr, value, len);
     pcie_cap_flr_write_config(pdev, addr, value, len);
-    tandem_gpu_update_atomic_ops(TANDEM_GPU(pdev));
+    /* Only then: it stops the GPU, and MSI-X masks come this way, too. */
+    if (ranges_overlap(addr, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL2, 2)) {
+        tandem_gpu_update_atomic_ops(TANDEM_GPU(pdev));
+    }
 }
 
 /* Realize and unrealize, step by step ------------------------------------- */
-
-static bool tandem_gpu_parse_store_drain(TandemGpu *s, Error **errp)
-{
-    if (!strcmp(s->store_drain, "fifo")) {
-        s->config.store_drain = TANDEM_DRAIN_FIFO;
-    } else if (!strcmp(s->store_drain, "random")) {
-        s->config.store_drain = TANDEM_DRAIN_RANDOM;
-    } else {
-        error_setg(errp, "store-drain must be fifo or random, not '%s'",
-                   s->store_drain);
-        return false;
-    }
-    return true;
-}
-
-static bool tandem_gpu_parse_atomics(TandemGpu *s, Error **errp)
-{
-    if (!strcmp(s->atomics, "pcie")) {
-        s->config.atomics = TANDEM_ATOMICS_PCIE;
-    } else if (!strcmp(s->atomics, "exclusive")) {
-        s->config.atomics = TANDEM_ATOMICS_EXCLUSIVE;
-    } else if (!strcmp(s->atomics, "vram")) {
-        s->config.atomics = TANDEM_ATOMICS_VRAM;
-    } else {
-        error_setg(errp, "atomics must be pcie, exclusive or vram, not '%s'",
-                   s->atomics);
-        return false;
-    }
-    return true;
-}
-
-static bool tandem_gpu_parse_poison(TandemGpu *s, Error **errp)
-{
-    g_auto(GStrv) words = g_strsplit(s->poison ? : "", ":", -1);
-
-    g_array_set_size(s->poison_at_start, 0);
-    for (char **word = words; *word; word++) {
-        uint64_t offset;
-
-        if (qemu_strtosz(*word, NULL, &offset) < 0 ||
-            offset >= s->config.vram_bytes) {
-            error_setg(errp, "poison=%s: '%s' is no offset into the %" PRIu64
-                       " bytes of video memory", s->poison, *word,
-                       s->config.vram_bytes);
-            return false;
-        }
-        g_array_append_val(s->poison_at_start, offset);
-    }
-    return true;
-}
 
 static bool tandem_gpu_check(TandemGpu *s, Error **errp)
 {
@@ -270,13 +220,7 @@ static bool tandem_gpu_check(TandemGpu *s, Error **errp)
                    "pcie-root-port of a q35 machine");
         return false;
     }
-    if (s->config.vram_bar && !s->config.vram_bytes) {
-        error_setg(errp, "vram-bar=on needs video memory: set vram");
-        return false;
-    }
-    return tandem_gpu_parse_store_drain(s, errp) &&
-           tandem_gpu_parse_atomics(s, errp) &&
-           tandem_gpu_parse_poison(s, errp) &&
+    return tandem_properties_check(s, errp) &&
            tandem_fabric_check(s, errp) &&
            tandem_exec_configure(s, errp);
 }
@@ -469,181 +413,25 @@ static void tandem_gpu_exit(PCIDevice *pdev)
     msix_uninit(pdev, &s->regs_bar, &s->regs_bar);
 }
 
-/* Properties ------------------------------------------------------------- */
-
-#define TANDEM_PROP(name, field, kind, type) \
-    DEFINE_PROP(name, TandemGpu, field, qdev_prop_##kind, type)
-
-/* Defaults: tandem_gpu_instance_init(); limits: the model checks them. */
-static const Property tandem_gpu_properties[] = {
-    TANDEM_PROP("compute-units", config.compute_units, uint32, uint32_t),
-    TANDEM_PROP("waves-per-cu", config.waves_per_cu, uint32, uint32_t),
-    TANDEM_PROP("lds-bytes", config.lds_bytes, size32, uint32_t),
-    TANDEM_PROP("address-spaces", config.address_spaces, uint32, uint32_t),
-    TANDEM_PROP("max-queues", config.max_queues, uint32, uint32_t),
-    TANDEM_PROP("l1-sets", config.l1_sets, uint32, uint32_t),
-    TANDEM_PROP("l1-ways", config.l1_ways, uint32, uint32_t),
-    TANDEM_PROP("l2-sets", config.l2_sets, uint32, uint32_t),
-    TANDEM_PROP("l2-ways", config.l2_ways, uint32, uint32_t),
-    TANDEM_PROP("walkers", config.walkers, uint32, uint32_t),
-    TANDEM_PROP("walk-latency", config.walk_latency, uint32, uint32_t),
-    TANDEM_PROP("l2-latency", config.l2_latency, uint32, uint32_t),
-    TANDEM_PROP("copy-chunk-bytes", config.copy_chunk_bytes, size32, uint32_t),
-    TANDEM_PROP("store-queue-depth", config.store_queue_depth, uint32,
-                uint32_t),
-    TANDEM_PROP("store-drain", store_drain, string, char *),
-    TANDEM_PROP("load-reorder", config.load_reorder, bool, bool),
-    TANDEM_PROP("time-slice", config.time_slice, uint32, uint32_t),
-    TANDEM_PROP("invalidate-latency", config.invalidate_latency, uint32,
-                uint32_t),
-    TANDEM_PROP("vram", config.vram_bytes, size, uint64_t),
-    TANDEM_PROP("fabric", config.fabric, uint32, uint32_t),
-    TANDEM_PROP("poison", poison, string, char *),
-    TANDEM_PROP("seed", config.seed, uint64, uint64_t),
-    TANDEM_PROP("atomics", atomics, string, char *),
-    TANDEM_PROP("atomic-pause", config.atomic_pause, uint32, uint32_t),
-    TANDEM_PROP("vram-bar", config.vram_bar, bool, bool),
-    TANDEM_PROP("test-hooks", config.test_hooks, bool, bool),
-    TANDEM_PROP("trace", trace_path, string, char *),
-    TANDEM_PROP("execution", execution, string, char *),
-    TANDEM_PROP("slice-ticks", slice_ticks, uint32, uint32_t),
-    TANDEM_PROP("quantum-ns", quantum_ns, uint32, uint32_t),
-};
-
-/* What "-device tandem-gpu,help" says: only the library knows the defaults. */
-static void tandem_gpu_describe(ObjectClass *klass, const char *property,
-                                const char *text, uint64_t value)
-{
-    g_autofree char *description =
-        g_strdup_printf("%s (default: %" PRIu64 ")", text, value);
-
-    object_class_property_set_description(klass, property, description);
-}
-
-static void tandem_gpu_describe_shape(ObjectClass *klass,
-                                      const struct tandem_model_config *c)
-{
-    tandem_gpu_describe(klass, "compute-units", "compute units",
-                        c->compute_units);
-    tandem_gpu_describe(klass, "waves-per-cu",
-                        "wavefronts resident in one compute unit",
-                        c->waves_per_cu);
-    tandem_gpu_describe(klass, "lds-bytes",
-                        "local memory of one compute unit, a multiple of 1024",
-                        c->lds_bytes);
-    tandem_gpu_describe(klass, "address-spaces",
-                        "PASIDs and doorbell pages, a power of two",
-                        c->address_spaces);
-    tandem_gpu_describe(klass, "max-queues",
-                        "user queues at a time, in all address spaces",
-                        c->max_queues);
-    tandem_gpu_describe(klass, "copy-chunk-bytes",
-                        "bytes the copy engine moves in one tick",
-                        c->copy_chunk_bytes);
-    tandem_gpu_describe(klass, "store-queue-depth",
-                        "stores of a wavefront that may be translated but not "
-                        "yet written; 0: none", c->store_queue_depth);
-    tandem_gpu_describe(klass, "time-slice",
-                        "wavefront instructions of a queue's turn while others "
-                        "wait; 0: no slicing", c->time_slice);
-    tandem_gpu_describe(klass, "vram",
-                        "bytes of video memory, a multiple of 2 MiB",
-                        c->vram_bytes);
-}
-
-static void tandem_gpu_describe_mmu(ObjectClass *klass,
-                                    const struct tandem_model_config *c)
-{
-    tandem_gpu_describe(klass, "l1-sets",
-                        "sets of each compute unit's L1 TLB, a power of two",
-                        c->l1_sets);
-    tandem_gpu_describe(klass, "l1-ways", "ways of each L1 TLB", c->l1_ways);
-    tandem_gpu_describe(klass, "l2-sets",
-                        "sets of the shared L2 TLB, a power of two",
-                        c->l2_sets);
-    tandem_gpu_describe(klass, "l2-ways", "ways of the L2 TLB", c->l2_ways);
-    tandem_gpu_describe(klass, "l2-latency", "ticks of an L2 TLB lookup",
-                        c->l2_latency);
-    tandem_gpu_describe(klass, "walkers", "page walks at a time", c->walkers);
-    tandem_gpu_describe(klass, "walk-latency",
-                        "ticks for each page table level of a walk",
-                        c->walk_latency);
-    tandem_gpu_describe(klass, "invalidate-latency",
-                        "ticks from fetching an invalidation to its "
-                        "acknowledgement", c->invalidate_latency);
-}
-
-static void tandem_gpu_describe_rest(ObjectClass *klass,
-                                     const struct tandem_model_config *c)
-{
-    tandem_gpu_describe(klass, "seed",
-                        "for every choice that the hardware leaves open",
-                        c->seed);
-    tandem_gpu_describe(klass, "atomic-pause",
-                        "ticks between load and store of an atomic that is "
-                        "not atomic against the CPUs", c->atomic_pause);
-    tandem_gpu_describe(klass, "load-reorder",
-                        "loads of a wavefront may be done late, as far as "
-                        "the memory model permits", c->load_reorder);
-    tandem_gpu_describe(klass, "vram-bar",
-                        "video memory can be reached through BAR 4",
-                        c->vram_bar);
-    tandem_gpu_describe(klass, "test-hooks", "the test registers work",
-                        c->test_hooks);
-    tandem_gpu_describe(klass, "slice-ticks",
-                        "ticks (about one wavefront instruction each) that "
-                        "the model runs at a time", TANDEM_SLICE_TICKS_DEFAULT);
-    tandem_gpu_describe(klass, "quantum-ns",
-                        "execution=deterministic: virtual time that one slice "
-                        "takes", TANDEM_QUANTUM_NS_DEFAULT);
-    object_class_property_set_description(klass, "store-drain",
-        "order in which queued stores become visible: fifo or random "
-        "(default: fifo)");
-    object_class_property_set_description(klass, "atomics",
-        "on system memory: pcie (atomic against the CPUs), exclusive (only "
-        "while no CPU can reach the page), vram (the driver is told not to "
-        "try) (default: pcie)");
-    object_class_property_set_description(klass, "fabric",
-        "number on the link between GPUs, 0 to 15, each GPU its own "
-        "(default: not on the link)");
-    object_class_property_set_description(klass, "poison",
-        "offsets of poisoned pages of video memory, joined by ':' "
-        "(default: none)");
-    object_class_property_set_description(klass, "trace",
-        "file for the trace of every fill, fault and invalidation "
-        "(default: none)");
-    object_class_property_set_description(klass, "execution",
-        "auto, parallel (a thread of its own) or deterministic (in virtual "
-        "time; repeatable under -icount) (default: auto, which is "
-        "deterministic under -icount)");
-}
+/* The type --------------------------------------------------------------- */
 
 static void tandem_gpu_instance_init(Object *obj)
 {
     TandemGpu *s = TANDEM_GPU(obj);
 
-    tandem_model_default_config(&s->config);
-    s->store_drain =
-        g_strdup(s->config.store_drain == TANDEM_DRAIN_RANDOM ? "random"
-                                                              : "fifo");
-    s->atomics = g_strdup("pcie");
-    s->execution = g_strdup("auto");
-    s->slice_ticks = TANDEM_SLICE_TICKS_DEFAULT;
-    s->quantum_ns = TANDEM_QUANTUM_NS_DEFAULT;
-    s->poison_at_start = g_array_new(false, false, sizeof(uint64_t));
+    tandem_properties_init(s);
     s->trace.fd = -1;
     s->trace.file_on = true;
     qemu_mutex_init(&s->trace.write_lock);
     tandem_exec_init(s);
 }
 
-/* The string properties are freed by qdev. */
 static void tandem_gpu_instance_finalize(Object *obj)
 {
     TandemGpu *s = TANDEM_GPU(obj);
 
     tandem_exec_finalize(s);
-    g_array_unref(s->poison_at_start);
+    tandem_properties_finalize(s);
     qemu_mutex_destroy(&s->trace.write_lock);
 }
 
@@ -652,7 +440,6 @@ static void tandem_gpu_class_init(ObjectClass *klass, const void *data)
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
     ResettableClass *rc = RESETTABLE_CLASS(klass);
-    struct tandem_model_config defaults;
 
     pc->realize = tandem_gpu_realize;
     pc->exit = tandem_gpu_exit;
@@ -664,12 +451,7 @@ static void tandem_gpu_class_init(ObjectClass *klass, const void *data)
     rc->phases.hold = tandem_gpu_reset_hold;
     dc->desc = "Tandem GPU: a GPU that shares virtual memory with the CPUs";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
-    device_class_set_props(dc, tandem_gpu_properties);
-
-    tandem_model_default_config(&defaults);
-    tandem_gpu_describe_shape(klass, &defaults);
-    tandem_gpu_describe_mmu(klass, &defaults);
-    tandem_gpu_describe_rest(klass, &defaults);
+    tandem_properties_class_init(klass);
     tandem_monitor_class_init(klass);
 }
 

@@ -4,7 +4,8 @@
  * The hardware itself is a library (libtandem-model) behind one C header.
  * The device translates between it and QEMU and decides nothing:
  *
- *   tandem-gpu.c      QOM, properties, PCI Express, BARs, reset
+ *   tandem-gpu.c      QOM, PCI Express, BARs, reset
+ *   tandem-properties.c  properties: defaults, words, descriptions
  *   tandem-exec.c     device lock, device thread or timer, interrupts
  *   tandem-dma.c      the memory that the GPU reaches
  *   tandem-fabric.c   the link between GPUs: peers and their memory
@@ -153,6 +154,12 @@ struct TandemGpu {
 const char *tandem_gpu_name(TandemGpu *s);
 /* The page of video memory is poisoned from now on. */
 bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp);
+
+/* tandem-properties.c */
+void tandem_properties_class_init(ObjectClass *klass);
+void tandem_properties_init(TandemGpu *s);
+void tandem_properties_finalize(TandemGpu *s);
+bool tandem_properties_check(TandemGpu *s, Error **errp);
 
 /*
  * tandem-exec.c.  tandem_enter() and tandem_leave() bracket each use of the
