@@ -29,7 +29,7 @@ from .unpack import unpack_tar
 VERSION = "10.2.2"
 SOURCE = f"qemu-{VERSION}"
 EMULATOR = "qemu-system-x86_64"
-QTEST_TARGETS = ("tests/qtest/tandem-gpu-test",)
+QTEST_TARGETS = ("tests/qtest/tandem-gpu-test", "tests/qtest/intel-iommu-svm-test")
 FINISHED_KEPT = 6
 
 CONFIGURE_FLAGS = (

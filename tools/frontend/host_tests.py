@@ -23,7 +23,7 @@ from .results import FAILED, PASSED, SKIPPED
 LIST_TIMEOUT_S = 60
 POLL_S = 0.5
 TAIL_LINES = 40
-QTEST_PROGRAM = "tandem-gpu-test"
+QTEST_PROGRAMS = {"tandem-gpu-test": "qemu qtest", "intel-iommu-svm-test": "qemu iommu qtest"}
 
 
 class HostProgram:
@@ -148,7 +148,7 @@ def qtest_name(path):
 
 
 class QtestProgram(HostProgram):
-    """QEMU's own test of the device, a GLib test program that prints TAP."""
+    """One of QEMU's own tests, a GLib test program that prints TAP."""
 
     def list_tests(self):
         return [qtest_name(line) for line in self._capture(["-l"]).splitlines() if line.startswith("/")]
@@ -205,13 +205,12 @@ def qemu_wrapper(artifacts, directory):
 
 
 def qtest_programs(artifacts, scratch):
-    program = Path(artifacts.qtest_dir or "/nonexistent") / QTEST_PROGRAM
-    if not program.exists():
-        return []
+    directory = Path(artifacts.qtest_dir or "/nonexistent")
     variables = {"QTEST_QEMU_BINARY": str(qemu_wrapper(artifacts, scratch)), "G_TEST_DBUS_DAEMON": "/bin/true"}
     if artifacts.model_libdir:
         variables["LD_LIBRARY_PATH"] = str(artifacts.model_libdir)
-    return [QtestProgram("qemu qtest", [program], scratch, variables)]
+    return [QtestProgram(group, [directory / name], scratch, variables)
+            for name, group in QTEST_PROGRAMS.items() if (directory / name).exists()]
 
 
 def scratch_directory():

@@ -126,6 +126,13 @@ class HostTestsTest(unittest.TestCase):
         import subprocess
         self.assertEqual(subprocess.check_output([wrapper, "-M", "q35"], text=True), "-L /a b -L /c -M q35\n")
 
+    def test_the_qtests_that_were_built_are_found(self):
+        self.script("intel-iommu-svm-test", "")
+        artifacts = SimpleNamespace(qemu="/bin/echo", qemu_firmware_dirs=[], qtest_dir=self.directory, model_libdir=None)
+        programs = host_tests.qtest_programs(artifacts, self.directory)
+        self.assertEqual([(p.group, p.command) for p in programs],
+                         [("qemu iommu qtest", [str(self.directory / "intel-iommu-svm-test")])])
+
     def test_mesons_description_is_read(self):
         (self.directory / "meson-info").mkdir()
         tests = [{"name": "mmu", "cmd": ["/x/mmu_test"], "protocol": "gtest", "workdir": None, "env": {"A": "1"}},
