@@ -206,9 +206,10 @@ def _soname(library: Path) -> str:
 
 
 def _configure(work: Path, reporter: Reporter, offline: bool) -> None:
-    """Runs QEMU's configure once per work tree; later changes of build files are ninja's business."""
+    """Runs QEMU's configure once per work tree; ninja follows later changes of build files, so that it knows new targets."""
     build = work / "build"
     if (build / "build.ninja").exists() and (build / ".configured").exists():
+        run_step(reporter, "qemu.reconfigure", f"QEMU {VERSION}: configuring", ["ninja", "build.ninja"], cwd=build)
         return
     meson = build_tools.meson(reporter, offline)
     capstone = build_tools.capstone_pkg_config(reporter, offline)

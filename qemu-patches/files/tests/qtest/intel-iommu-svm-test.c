@@ -79,6 +79,7 @@ int main(int argc, char **argv)
     qtest_add_func("/intel-iommu-svm/off", test_without_svm_nothing_changes);
     qtest_add_func("/intel-iommu-svm/refused", test_svm_names_what_it_misses);
     svm_add_translation_tests();
+    svm_add_accessed_tests();
     svm_add_invalidation_tests();
     svm_add_request_tests();
     svm_add_life_tests();

@@ -213,6 +213,11 @@ void dev_set_reg32(Svm *m, uint64_t offset, uint32_t value)
     qpci_io_writel(m->dev, m->bar, offset, value);
 }
 
+void dev_set_reg64(Svm *m, uint64_t offset, uint64_t value)
+{
+    qpci_io_writeq(m->dev, m->bar, offset, value);
+}
+
 uint16_t dev_sid(Svm *m)
 {
     return PCI_BUILD_BDF(0, m->dev->devfn);
@@ -342,13 +347,16 @@ void svm_set_up(Svm *m)
     svm_enable_device(m);
 }
 
-void svm_start(Svm *m, const char *iommu_options)
+#define RAM_BYTES (256ull << 20)
+
+static void svm_start_machine(Svm *m, const char *iommu_options,
+                              const char *ram_options)
 {
-    *m = (Svm) { 0 };
-    m->qts = qtest_initf("-M q35 -m 256M -nodefaults "
+    m->qts = qtest_initf("-M q35 -m %llu -nodefaults %s "
                          "-device intel-iommu,%s "
                          "-device pci-svm-testdev,bus=pcie.0,addr=%d",
-                         iommu_options, DEVICE_SLOT);
+                         RAM_BYTES >> 20, ram_options, iommu_options,
+                         DEVICE_SLOT);
     pc_alloc_init(&m->alloc, m->qts, ALLOC_NO_FLAGS);
     m->bus = qpci_new_pc(m->qts, &m->alloc);
     m->dev = qpci_device_find(m->bus, QPCI_DEVFN(DEVICE_SLOT, 0));
@@ -357,10 +365,38 @@ void svm_start(Svm *m, const char *iommu_options)
     svm_set_up(m);
 }
 
+void svm_start(Svm *m, const char *iommu_options)
+{
+    *m = (Svm) { 0 };
+    svm_start_machine(m, iommu_options, "");
+}
+
+void svm_start_shared(Svm *m, const char *iommu_options)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *options = NULL;
+    int fd = g_file_open_tmp("svm-test-XXXXXX", &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, RAM_BYTES), ==, 0);
+    *m = (Svm) { 0 };
+    m->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert_true(m->ram != MAP_FAILED);
+    close(fd);
+    options = g_strdup_printf("-machine memory-backend=ram -object "
+                              "memory-backend-file,id=ram,size=%lluM,share=on,"
+                              "mem-path=%s", RAM_BYTES >> 20, path);
+    svm_start_machine(m, iommu_options, options);
+    unlink(path);
+}
+
 void svm_stop(Svm *m)
 {
     g_free(m->dev);
     qpci_free_pc(m->bus);
     alloc_destroy(&m->alloc);
     qtest_quit(m->qts);
+    if (m->ram) {
+        munmap(m->ram, RAM_BYTES);
+    }
 }

@@ -44,6 +44,7 @@ typedef struct Svm {
     QPCIBus *bus;
     QPCIDevice *dev;
     QPCIBar bar;
+    uint8_t *ram;               /* NULL unless svm_start_shared() */
 
     uint64_t root;
     uint64_t context;
@@ -61,6 +62,8 @@ typedef struct Svm {
  * the device enabled.  PASID 0 (requests without PASID) passes through.
  */
 void svm_start(Svm *m, const char *iommu_options);
+/* With the guest's memory mapped here, at m->ram */
+void svm_start_shared(Svm *m, const char *iommu_options);
 /* The same once more, with the tables in memory as they are: after a reset. */
 void svm_set_up(Svm *m);
 void svm_stop(Svm *m);
@@ -114,6 +117,7 @@ void dev_enable(Svm *m);
 uint32_t dev_reg32(Svm *m, uint64_t offset);
 uint64_t dev_reg64(Svm *m, uint64_t offset);
 void dev_set_reg32(Svm *m, uint64_t offset, uint32_t value);
+void dev_set_reg64(Svm *m, uint64_t offset, uint64_t value);
 int dev_command(Svm *m, enum SvmTestdevCommand command, uint32_t pasid,
                 uint64_t address, uint32_t flags);
 
@@ -134,5 +138,6 @@ void svm_add_translation_tests(void);
 void svm_add_invalidation_tests(void);
 void svm_add_request_tests(void);
 void svm_add_life_tests(void);
+void svm_add_accessed_tests(void);
 
 #endif
