@@ -136,6 +136,7 @@ static void test_a_cleared_entry_stays_cleared(void)
     Clearer c = { 0 };
     GThread *thread;
     uint64_t pde;
+    int64_t end;
 
     svm_start_shared(&m, SVM_IOMMU);
     pde = svm_pte(&m, svm_bind(&m, PASID), VA, LEVEL_2M);
@@ -145,8 +146,8 @@ static void test_a_cleared_entry_stays_cleared(void)
     dev_command(&m, SVM_TESTDEV_CMD_TRANSLATE, PASID, VA, 0);
 
     thread = g_thread_new("clearer", clear_and_look, &c);
-    for (int64_t end = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
-         g_get_monotonic_time() < end; ) {
+    end = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
+    while (g_get_monotonic_time() < end) {
         dev_set_reg32(&m, SVM_TESTDEV_COMMAND, SVM_TESTDEV_CMD_TRANSLATE);
     }
     qatomic_set(&c.stop, true);

@@ -88,6 +88,114 @@ static void test_nobody_hears_of_an_unknown_pasid(void)
     svm_stop(&m);
 }
 
+/* What the IOTLB keeps ----------------------------------------------------- */
+
+/* Where the device believes the address to be */
+static uint64_t where(Svm *m, uint32_t pasid, uint64_t va)
+{
+    return dev_translate(m, pasid, va, true).address;
+}
+
+/*
+ * Moves a page behind the IOMMU's back, once it is cached, and says whether
+ * this invalidation makes the IOMMU see that.
+ */
+static bool drops(Svm *m, int level, uint64_t va, uint64_t inval_va, int order)
+{
+    static const uint64_t old_page = PAGE_1G, new_page = 2 * PAGE_1G;
+    uint64_t top = svm_bind(m, PASID);
+
+    svm_invalidate_pasid(m, PASID);
+    svm_map(m, top, va, level, old_page, PTE_USER_RW);
+    g_assert_cmphex(where(m, PASID, va), ==, old_page);
+    svm_map(m, top, va, level, new_page, PTE_USER_RW);
+    g_assert_cmphex(where(m, PASID, va), ==, old_page); /* it is cached */
+    svm_invalidate_pasid_page(m, PASID, inval_va, order);
+    return where(m, PASID, va) == new_page;
+}
+
+static void test_a_page_inside_a_huge_one_drops_it(void)
+{
+    Svm m;
+    uint64_t huge = VA & -PAGE_1G;
+
+    svm_start(&m, SVM_IOMMU);
+    g_assert_true(drops(&m, LEVEL_4K, VA, VA, 0));
+    g_assert_false(drops(&m, LEVEL_4K, VA, VA + PAGE, 0));
+    g_assert_true(drops(&m, LEVEL_2M, huge, huge + 17 * PAGE, 0));
+    g_assert_true(drops(&m, LEVEL_2M, huge, huge + 16 * PAGE, 4));
+    g_assert_false(drops(&m, LEVEL_2M, huge, huge + PAGE_2M, 9));
+    g_assert_true(drops(&m, LEVEL_2M, huge + PAGE_2M, huge, 10));
+    g_assert_true(drops(&m, LEVEL_1G, huge, huge + PAGE_1G - PAGE, 0));
+    g_assert_true(drops(&m, LEVEL_1G, huge, huge + 3 * PAGE_2M, 9));
+    svm_stop(&m);
+}
+
+static void test_an_invalidation_of_any_size(void)
+{
+    Svm m;
+
+    svm_start(&m, SVM_IOMMU);
+    for (int order = 1; order < 64; order++) {
+        uint64_t bytes = order < 52 ? PAGE << order : 0;
+
+        g_assert_true(drops(&m, LEVEL_4K, VA, VA & -bytes, order));
+        if (order < 36) { /* the next range stays below bit 47 */
+            g_assert_false(drops(&m, LEVEL_4K, VA, (VA & -bytes) ^ bytes,
+                                 order));
+        }
+    }
+    svm_stop(&m);
+}
+
+static void test_a_pasid_loses_all_its_pages_and_others_none(void)
+{
+    Svm m;
+    uint64_t top, other;
+
+    svm_start(&m, SVM_IOMMU);
+    top = svm_bind(&m, PASID);
+    other = svm_bind(&m, OTHER);
+    for (int i = 0; i < 3; i++) {
+        svm_map(&m, top, VA + i * PAGE, LEVEL_4K, PAGE_2M, PTE_USER_RW);
+        svm_map(&m, other, VA + i * PAGE, LEVEL_4K, PAGE_2M, PTE_USER_RW);
+        g_assert_cmphex(where(&m, PASID, VA + i * PAGE), ==, PAGE_2M);
+        g_assert_cmphex(where(&m, OTHER, VA + i * PAGE), ==, PAGE_2M);
+        svm_map(&m, top, VA + i * PAGE, LEVEL_4K, PAGE_1G, PTE_USER_RW);
+        svm_map(&m, other, VA + i * PAGE, LEVEL_4K, PAGE_1G, PTE_USER_RW);
+    }
+    svm_invalidate_pasid(&m, PASID);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmphex(where(&m, PASID, VA + i * PAGE), ==, PAGE_1G);
+        g_assert_cmphex(where(&m, OTHER, VA + i * PAGE), ==, PAGE_2M);
+    }
+    svm_stop(&m);
+}
+
+/* A PASID gets another page table, as Linux does it when it is reused. */
+static void test_a_pasid_is_given_to_somebody_else(void)
+{
+    Svm m;
+    uint64_t entry;
+
+    svm_start(&m, SVM_IOMMU);
+    svm_map(&m, svm_bind(&m, PASID), VA, LEVEL_4K, PAGE_2M, PTE_USER_RW);
+    g_assert_cmphex(where(&m, PASID, VA), ==, PAGE_2M);
+
+    entry = svm_pasid_entry(&m, PASID);
+    qtest_writeq(m.qts, entry, qtest_readq(m.qts, entry) & ~VTD_PASID_ENTRY_P);
+    svm_invalidate_pasid_cache(&m, PASID);
+    svm_invalidate_pasid(&m, PASID);
+    svm_invalidate_device(&m, PASID, 0, SVM_WHOLE_ADDRESS_SPACE, false);
+    assert_invalidations(&m, 1);
+    g_assert_cmphex(dev_translate(&m, PASID, VA, true).perm, ==, 0);
+    svm_assert_fault(&m, VTD_FR_PASID_ENTRY_P);
+
+    svm_map(&m, svm_bind(&m, PASID), VA, LEVEL_4K, PAGE_1G, PTE_USER_RW);
+    g_assert_cmphex(where(&m, PASID, VA), ==, PAGE_1G);
+    svm_stop(&m);
+}
+
 void svm_add_invalidation_tests(void)
 {
     qtest_add_func("/intel-iommu-svm/invalidate/device",
@@ -96,4 +204,12 @@ void svm_add_invalidation_tests(void)
                    test_a_global_invalidation_is_for_every_pasid);
     qtest_add_func("/intel-iommu-svm/invalidate/unknown-pasid",
                    test_nobody_hears_of_an_unknown_pasid);
+    qtest_add_func("/intel-iommu-svm/invalidate/huge",
+                   test_a_page_inside_a_huge_one_drops_it);
+    qtest_add_func("/intel-iommu-svm/invalidate/any-size",
+                   test_an_invalidation_of_any_size);
+    qtest_add_func("/intel-iommu-svm/invalidate/pasid",
+                   test_a_pasid_loses_all_its_pages_and_others_none);
+    qtest_add_func("/intel-iommu-svm/invalidate/pasid-reused",
+                   test_a_pasid_is_given_to_somebody_else);
 }
