@@ -37,7 +37,7 @@
 
 /* Version of everything in this directory. The driver refuses a device of another major version. */
 #define TANDEM_ABI_MAJOR 1
-#define TANDEM_ABI_MINOR 1
+#define TANDEM_ABI_MINOR 2
 
 /* Lanes of one wavefront. */
 #define TANDEM_WAVE_LANES 32

@@ -32,6 +32,13 @@
 /* BAR 4: video memory, there only when the property vram-bar is on. 64 bit, prefetchable. */
 #define TANDEM_BAR_VRAM 4
 
+/*
+ * Address translation services: ATS with page-aligned requests, PASID without execute and privileged modes, PRI whose responses
+ * carry the PASID. An address space of the kind TANDEM_TRANSLATION_SVA needs all three enabled.
+ */
+#define TANDEM_PCI_PASID_BITS    20
+#define TANDEM_PCI_PAGE_REQUESTS 64 /* that may be outstanding; the system may allow fewer */
+
 /* MSI-X vectors. */
 enum tandem_vector {
 	TANDEM_VECTOR_COMMAND    = 0, /* a kernel ring command with TANDEM_COMMAND_INTERRUPT completed */

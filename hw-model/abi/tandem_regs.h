@@ -143,7 +143,11 @@ enum tandem_counter {
 	TANDEM_COUNTER_SUSPENDS          = 24, /* workgroups taken off a compute unit at the end of a time slice */
 	TANDEM_COUNTER_ACCESS_EVENTS     = 25, /* regions whose access counter reached the threshold */
 	TANDEM_COUNTER_POISON_HITS       = 26, /* accesses and copies that met a poisoned page */
-	TANDEM_COUNTER_COUNT             = 27,
+	TANDEM_COUNTER_ATS_REQUESTS      = 27, /* translations asked of the IOMMU */
+	TANDEM_COUNTER_ATS_STALE         = 28, /* answers dropped: an invalidation of their range came before them */
+	TANDEM_COUNTER_PAGE_REQUESTS     = 29,
+	TANDEM_COUNTER_ATC_INVALIDATES   = 30, /* invalidations that the IOMMU sent */
+	TANDEM_COUNTER_COUNT             = 31,
 };
 
 #endif

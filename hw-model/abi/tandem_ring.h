@@ -36,7 +36,8 @@ enum tandem_command_type {
 	/* 0 is not valid */
 	TANDEM_COMMAND_NOP           = 1, /* completes: a fence */
 	TANDEM_COMMAND_BIND          = 2, /* pasid: gives it a page table */
-	TANDEM_COMMAND_UNBIND        = 3, /* pasid: kills its queues, drops its translations; when done, nothing of it is left */
+	TANDEM_COMMAND_UNBIND        = 3, /* pasid: kills its queues, drops its translations; when done, nothing of it is left,
+					   * and (SVA) every page request of it has been answered: the PASID may be stopped */
 	TANDEM_COMMAND_QUEUE_CREATE  = 4,
 	TANDEM_COMMAND_QUEUE_DESTROY = 5, /* when done, no access of the queue is under way or will come */
 	TANDEM_COMMAND_REPLAY        = 6, /* pasid: everything that waits for a translation tries again */
@@ -58,11 +59,14 @@ struct tandem_command {
 	uint64_t seqno;     /* 0x08 written to command_done when completed; must grow */
 	union {
 		struct {
-			uint64_t root;         /* 0x10 DMA address of the level 3 table */
+			uint64_t root;         /* 0x10 DMA address of the level 3 table; SVA: 0 */
 			uint32_t translation;  /* 0x18 enum tandem_translation */
 			uint32_t tgid;         /* 0x1c process id, for traces and displays */
 			char comm[16];         /* 0x20 process name */
-			uint64_t reserved[2];
+			uint32_t bus_pasid;    /* 0x30 SVA: the PASID of its requests to the IOMMU, in no other
+						* address space's use; else 0 */
+			uint32_t reserved0;
+			uint64_t reserved1;
 		} bind;
 		struct {
 			uint32_t queue;        /* 0x10 queue number, 0 .. MAX_QUEUES-1, chosen by the driver */

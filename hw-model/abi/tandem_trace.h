@@ -51,7 +51,8 @@ enum tandem_trace_type {
 	/* 0 is not valid */
 	TANDEM_TRACE_END         = 1,  /* a: records before this one; b: records lost by write errors (0 when whole) */
 	TANDEM_TRACE_RESET       = 2,  /* detail: enum tandem_reset_kind */
-	TANDEM_TRACE_BIND        = 3,  /* detail: enum tandem_translation; va: root DMA address; bytes: tgid; a, b: comm[16] */
+	TANDEM_TRACE_BIND        = 3,  /* detail: enum tandem_translation; va: root DMA address; bytes: tgid; a, b: comm[16];
+					* seqno: PASID on the bus (SVA) */
 	TANDEM_TRACE_UNBIND      = 4,
 	TANDEM_TRACE_QUEUE       = 5,  /* detail: enum tandem_queue_state entered; a: enum tandem_queue_error; va: faulting VA; b: pc */
 	TANDEM_TRACE_DOORBELL    = 6,  /* a: write index */
@@ -83,8 +84,29 @@ enum tandem_trace_type {
 					* << 48; b: nanoseconds */
 	TANDEM_TRACE_POISON      = 23, /* va: VRAM offset of the page; a: 0 found, 1 met by an access or a copy */
 	TANDEM_TRACE_ACCESS_COUNTER = 24, /* va, bytes: region; a: its count */
-	TANDEM_TRACE_TYPE_LIMIT  = 25,
+	/*
+	 * Through the IOMMU (SVA). seqno: PASID on the bus (TANDEM_TRACE_NO_PASID: request without one), in page requests and
+	 * responses | group << 32.
+	 */
+	TANDEM_TRACE_ATS_REQUEST = 25, /* va; detail: enum tandem_access */
+	TANDEM_TRACE_ATS_ANSWER  = 26, /* va, bytes: range answered for; detail: enum tandem_access | TANDEM_ATS_* << 8; a: translated
+					* address; b: nanoseconds since the request */
+	TANDEM_TRACE_PAGE_REQUEST = 27, /* va; detail: enum tandem_access | last of its group << 8 */
+	TANDEM_TRACE_PAGE_RESPONSE = 28, /* detail: response code; a: accesses released or failed; b: nanoseconds since the
+					* group's last request */
+	TANDEM_TRACE_ATC_INVALIDATED = 29, /* received and carried out. va, bytes: range; detail: 1 if for all PASIDs; a: entries killed |
+					* stores drained << 32; b: nanoseconds that the IOMMU waited; queue: TANDEM_HIT_* */
+	TANDEM_TRACE_DRAIN       = 30, /* an address space ended: its last page request was answered. a: page requests that were
+					* outstanding; b: nanoseconds */
+	TANDEM_TRACE_TYPE_LIMIT  = 31,
 };
+
+#define TANDEM_TRACE_NO_PASID 0xffffffffu
+
+/* What an answer of the IOMMU grants (TANDEM_TRACE_ATS_ANSWER). */
+#define TANDEM_ATS_READ  0x1
+#define TANDEM_ATS_WRITE 0x2
+#define TANDEM_ATS_STALE 0x4 /* an invalidation of the range came first: dropped, asked anew */
 
 /* What kind of fence a FENCE record tells of. */
 enum tandem_trace_fence {
@@ -120,5 +142,6 @@ enum tandem_queue_state {
 #define TANDEM_HIT_CODE   0x08
 #define TANDEM_HIT_STORES 0x10
 #define TANDEM_HIT_COPY   0x20
+#define TANDEM_HIT_ATS    0x40 /* a request that the IOMMU had not answered yet */
 
 #endif

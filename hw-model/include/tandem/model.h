@@ -46,6 +46,7 @@ struct tandem_model_config {
 	uint32_t store_queue_depth;    /* vector stores of a wavefront that may be translated but not written; 0: none */
 	uint32_t store_drain;          /* enum tandem_store_drain */
 	uint32_t time_slice;           /* wavefront instructions of a queue's turn while others wait; 0: no slicing */
+	uint32_t atc_sets, atc_ways;   /* what the IOMMU said: sets a power of two, ways 1..64 */
 	uint32_t invalidate_latency;   /* ticks from fetching an invalidation to its acknowledgement */
 	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
 	uint32_t fabric;               /* number on the link between GPUs, 0..15, or TANDEM_FABRIC_NONE */
@@ -75,6 +76,49 @@ enum tandem_store_drain {
 struct tandem_stored_range {
 	uint64_t address;
 	uint64_t bytes;
+};
+
+/* A request without PASID: what the driver's own addresses are in. */
+#define TANDEM_NO_PASID 0xffffffffu
+
+/* An ATS translation request (PCI Express, 10.2.2) for one page. */
+struct tandem_ats_request {
+	uint64_t id;                   /* comes back with the answer; never used again, over resets too */
+	uint64_t address;              /* 4 KiB aligned */
+	uint32_t pasid;                /* on the bus, or TANDEM_NO_PASID */
+	bool write;                    /* false: "no write": the page must not be marked dirty */
+};
+
+/* Its completion. Neither read nor write: nothing is mapped there. */
+struct tandem_ats_answer {
+	uint64_t translated;           /* address of memory of the first byte, aligned to bytes */
+	uint64_t bytes;                /* a power of two, at least 4096: what holds for the aligned block around the request's
+					* address */
+	bool read, write;
+};
+
+/* A page request (10.4): all of a group are answered together, after the last one. */
+struct tandem_page_request {
+	uint64_t address;              /* 4 KiB aligned */
+	uint32_t pasid;
+	uint32_t group;                /* 0..511 */
+	bool read, write;
+	bool last;
+};
+
+/* Response codes of PRG response messages (10.4.2.1). */
+enum tandem_page_response {
+	TANDEM_PAGE_RESPONSE_SUCCESS = 0,
+	TANDEM_PAGE_RESPONSE_INVALID = 1,    /* some page of the group is not to be had */
+	TANDEM_PAGE_RESPONSE_FAILURE = 0xf,  /* no page of any group: page requests are off until the host allows them anew */
+};
+
+/* An ATC invalidation of the IOMMU (10.3): [address, address + bytes), bytes 0: everything. */
+struct tandem_atc_invalidation {
+	uint64_t address, bytes;       /* 4 KiB aligned */
+	uint32_t pasid;                /* on the bus, or TANDEM_NO_PASID: what was translated without one */
+	bool global;                   /* whatever the PASID */
+	uint64_t waited_ns;            /* that the host had to wait for the device, for the trace */
 };
 
 /*
@@ -111,6 +155,14 @@ struct tandem_host_ops {
 
 	/* The set of this GPU's poisoned pages is another now: its peers must be told (tandem_model_set_peers()). May be NULL. */
 	void (*poison_changed)(void *opaque);
+
+	/*
+	 * Asks the IOMMU for a translation, and for a page. Only while tandem_model_set_ats() allows it; must not answer before the
+	 * call of the host ends. Every ATS request is answered once by tandem_model_ats_answer(), unless the model is reset before;
+	 * every group of page requests by tandem_model_page_response(), if the system keeps the rules.
+	 */
+	void (*ats_request)(void *opaque, const struct tandem_ats_request *request);
+	void (*page_request)(void *opaque, const struct tandem_page_request *request);
 
 	/* Raises MSI-X vector n (enum tandem_vector). May be deferred by the host. */
 	void (*interrupt)(void *opaque, uint32_t vector);
@@ -191,6 +243,26 @@ TANDEM_MODEL_EXPORT size_t tandem_model_poisoned_pages(const struct tandem_model
  */
 TANDEM_MODEL_EXPORT void tandem_model_set_atomic_requester(struct tandem_model *model, bool on);
 
+/*
+ * Whether the device may send ATS requests now, and how many page requests may be outstanding (0: none may be sent). Off until
+ * told otherwise. What waits for an answer when they are switched off fails, the answers are not waited for. Survives resets.
+ */
+TANDEM_MODEL_EXPORT void tandem_model_set_ats(struct tandem_model *model, bool ats, uint32_t page_requests);
+
+/* The answer to an ATS request. One whose id is not known (any more) is ignored, one that an invalidation overtook is dropped. */
+TANDEM_MODEL_EXPORT void tandem_model_ats_answer(struct tandem_model *model, uint64_t id,
+						 const struct tandem_ats_answer *answer);
+
+/*
+ * When it returns nothing of the device rests on what the IOMMU said before of this range: entries are gone, stores are written,
+ * answers under way will be dropped.
+ */
+TANDEM_MODEL_EXPORT void tandem_model_atc_invalidate(struct tandem_model *model,
+						     const struct tandem_atc_invalidation *invalidation);
+
+/* The response to a group of page requests. False: no such group is outstanding; nothing happened but a guest error. */
+TANDEM_MODEL_EXPORT bool tandem_model_page_response(struct tandem_model *model, uint32_t pasid, uint32_t group, uint32_t code);
+
 /* Switches tracing at run time. */
 TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool on);
 
@@ -206,7 +278,7 @@ TANDEM_MODEL_EXPORT bool tandem_model_describe(const struct tandem_model *model,
 						void (*write)(void *to, const char *text), void *to);
 
 /* Version of this interface: the host compares it with TANDEM_MODEL_INTERFACE. */
-#define TANDEM_MODEL_INTERFACE 3
+#define TANDEM_MODEL_INTERFACE 4
 TANDEM_MODEL_EXPORT uint32_t tandem_model_interface(void);
 
 #ifdef __cplusplus
