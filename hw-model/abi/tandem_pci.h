@@ -39,6 +39,14 @@
 #define TANDEM_PCI_PASID_BITS    20
 #define TANDEM_PCI_PAGE_REQUESTS 64 /* that may be outstanding; the system may allow fewer */
 
+/* Response codes of page request groups (PCI Express, 10.4.2.1). All others count as FAILURE. */
+enum tandem_page_response {
+	TANDEM_PAGE_RESPONSE_SUCCESS = 0,
+	TANDEM_PAGE_RESPONSE_INVALID = 1,    /* some page of the group is not to be had */
+	TANDEM_PAGE_RESPONSE_FAILURE = 0xf,  /* no page of any group: page requests are off until the system allows them anew. Other
+					      * groups are still answered */
+};
+
 /* MSI-X vectors. */
 enum tandem_vector {
 	TANDEM_VECTOR_COMMAND    = 0, /* a kernel ring command with TANDEM_COMMAND_INTERRUPT completed */

@@ -141,7 +141,8 @@ TANDEM_ASSERT_OFFSET(struct tandem_command, u, 0x10);
 enum tandem_command_error {
 	TANDEM_COMMAND_OK              = 0,
 	TANDEM_COMMAND_BAD_TYPE        = 1,
-	TANDEM_COMMAND_BAD_PASID       = 2, /* out of range, not bound, or bound already */
+	TANDEM_COMMAND_BAD_PASID       = 2, /* out of range, not bound, or bound already; REPLAY and CANCEL: SVA, which
+					     * has no fault records */
 	TANDEM_COMMAND_BAD_QUEUE       = 3, /* out of range, absent, or there already; doorbell in use */
 	TANDEM_COMMAND_BAD_ADDRESS     = 4, /* misaligned, out of range, or no memory there */
 	TANDEM_COMMAND_BAD_PARAMETER   = 5,

@@ -71,8 +71,8 @@ enum tandem_trace_type {
 	TANDEM_TRACE_INVALIDATE  = 16, /* received. va, bytes: range sent; seqno; detail: cause | flags << 16; a, b: notifier's
 					* start and end; unit: NO_UNIT; queue: tgid of the causing process */
 	TANDEM_TRACE_INVALIDATED = 17, /* acknowledged. va, bytes, seqno, detail as above; a: entries killed | stores drained << 32;
-					* b: nanoseconds from the ring's PUT write to the acknowledgement; queue: bits 0 L1, 1 L2,
-					* 2 walk, 3 decoded code, 4 store queue, 5 copy: what was hit */
+					* b: nanoseconds from the ring's PUT write to the acknowledgement; queue: TANDEM_HIT_*, what
+					* was hit */
 	TANDEM_TRACE_COPY        = 18, /* va: destination; bytes; a: source; b: nanoseconds; detail: enum tandem_trace_copy | apertures
 					* source << 8, destination << 16; seqno: packet or command */
 	TANDEM_TRACE_NOTE        = 19, /* from the driver. detail: cause; va, bytes: range; seqno; a: value; queue: tgid */
@@ -92,7 +92,7 @@ enum tandem_trace_type {
 	TANDEM_TRACE_ATS_ANSWER  = 26, /* va, bytes: range answered for; detail: enum tandem_access | TANDEM_ATS_* << 8; a: translated
 					* address; b: nanoseconds since the request */
 	TANDEM_TRACE_PAGE_REQUEST = 27, /* va; detail: enum tandem_access | last of its group << 8 */
-	TANDEM_TRACE_PAGE_RESPONSE = 28, /* detail: response code; a: accesses released or failed; b: nanoseconds since the
+	TANDEM_TRACE_PAGE_RESPONSE = 28, /* detail: enum tandem_page_response; a: accesses released or failed; b: nanoseconds since the
 					* group's last request */
 	TANDEM_TRACE_ATC_INVALIDATED = 29, /* received and carried out. va, bytes: range; detail: 1 if for all PASIDs; a: entries killed |
 					* stores drained << 32; b: nanoseconds that the IOMMU waited; queue: TANDEM_HIT_* */
@@ -143,5 +143,6 @@ enum tandem_queue_state {
 #define TANDEM_HIT_STORES 0x10
 #define TANDEM_HIT_COPY   0x20
 #define TANDEM_HIT_ATS    0x40 /* a request that the IOMMU had not answered yet */
+#define TANDEM_HIT_ATC    0x80
 
 #endif

@@ -44,7 +44,7 @@ class Bench {
     mmu = std::make_unique<Mmu>(MmuConfig{.compute_units = 1, .l1_sets = l1_entries / kWays, .l1_ways = kWays,
                                           .l2_sets = l2_entries / kWays, .l2_ways = kWays, .walkers = 8,
                                           .walk_latency = walk_latency},
-                                spaces_, memory_, faults, counters_, trace_, clock_);
+                                spaces_, memory_, faults, atc_, page_requests_, counters_, trace_, clock_);
   }
 
   static std::vector<uint64_t> shuffled(uint64_t pages) {
@@ -71,6 +71,9 @@ class Bench {
   Trace trace_{ops_, &host_, false};
   Counters counters_;
   AddressSpaces spaces_{16};
+  RetryLimits retries_;
+  PageRequests page_requests_{spaces_, retries_, counters_, trace_, clock_};
+  Atc atc_{1, kWays, spaces_, memory_, counters_, trace_, clock_};
   NoWaiter waiter_;
   uint64_t address_ = 0;
 };

@@ -63,7 +63,8 @@ class FaultUnitTest : public testing::Test {
   Errors errors;
   StatusPage status{memory, errors};
   Counters counters;
-  FaultUnit unit{memory, status, interrupts, errors, counters, trace, clock};
+  RetryLimits retries;
+  FaultUnit unit{retries, memory, status, interrupts, errors, counters, trace, clock};
   Waiter a, b, c;
 };
 
@@ -165,7 +166,7 @@ TEST_F(FaultUnitTest, AForgottenWaiterIsNeverToldAndItsUnwrittenRecordNeverComes
 }
 
 TEST_F(FaultUnitTest, RetryLimitCountsReplaysWithoutSuccessOfOneQueue) {
-  unit.set_retry_limit(queue_id(0), 2);
+  retries.set(queue_id(0), 2);
   for (int turn = 0; turn < 2; ++turn) {
     EXPECT_EQ(raise(a, request(0x1000)), std::nullopt);
     raise(b, request(0x1000, Access::Read, 1, 1));
@@ -177,7 +178,7 @@ TEST_F(FaultUnitTest, RetryLimitCountsReplaysWithoutSuccessOfOneQueue) {
 }
 
 TEST_F(FaultUnitTest, AnAccessThatSucceedsInBetweenStartsItsCountAnew) {
-  unit.set_retry_limit(queue_id(0), 2);
+  retries.set(queue_id(0), 2);
   raise(a, request(0x1000));
   unit.replay(Pasid{{1}});
   unit.replay(Pasid{{1}});  // it did not wait for this one
@@ -189,11 +190,11 @@ TEST_F(FaultUnitTest, AnAccessThatSucceedsInBetweenStartsItsCountAnew) {
 }
 
 TEST_F(FaultUnitTest, ANewQueueOfTheSameNumberHasNoPast) {
-  unit.set_retry_limit(queue_id(0), 1);
+  retries.set(queue_id(0), 1);
   raise(a, request(0x1000));
   unit.replay(Pasid{{1}});
-  unit.queue_gone(queue_id(0));
-  unit.set_retry_limit(queue_id(0), 1);
+  retries.queue_gone(queue_id(0));
+  retries.set(queue_id(0), 1);
   EXPECT_EQ(raise(a, request(0x1000)), std::nullopt);
 }
 

@@ -35,7 +35,7 @@ class MmuTest : public testing::Test {
     spaces.bind(Pasid{{1}}, AddressSpace{.root = iova(table.root())});
     mmu = std::make_unique<Mmu>(MmuConfig{.compute_units = 2, .l1_sets = 4, .l1_ways = 2, .l2_sets = 16, .l2_ways = 4,
                                           .walkers = walkers, .walk_latency = walk_latency, .l2_latency = l2_latency},
-                                spaces, memory, faults, counters, trace, clock);
+                                spaces, memory, faults, atc, page_requests, counters, trace, clock);
   }
   TranslationResult translate(uint64_t va, Access access = Access::Read, uint8_t unit = 0) {
     return mmu->translate({.pasid = Pasid{{1}}, .queue = {}, .va = gva(va), .access = access,
@@ -61,6 +61,9 @@ class MmuTest : public testing::Test {
   Counters counters;
   AddressSpaces spaces{16};
   RecordingFaults faults;
+  RetryLimits retries;
+  PageRequests page_requests{spaces, retries, counters, trace, clock};
+  Atc atc{4, 4, spaces, memory, counters, trace, clock};
   std::unique_ptr<Mmu> mmu;
   Waiter waiter;
   uint64_t now = 0;

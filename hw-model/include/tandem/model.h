@@ -46,7 +46,7 @@ struct tandem_model_config {
 	uint32_t store_queue_depth;    /* vector stores of a wavefront that may be translated but not written; 0: none */
 	uint32_t store_drain;          /* enum tandem_store_drain */
 	uint32_t time_slice;           /* wavefront instructions of a queue's turn while others wait; 0: no slicing */
-	uint32_t atc_sets, atc_ways;   /* what the IOMMU said: sets a power of two, ways 1..64 */
+	uint32_t atc_sets, atc_ways;   /* address translation cache: sets a power of two, ways 1..64 */
 	uint32_t invalidate_latency;   /* ticks from fetching an invalidation to its acknowledgement */
 	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
 	uint32_t fabric;               /* number on the link between GPUs, 0..15, or TANDEM_FABRIC_NONE */
@@ -86,10 +86,14 @@ struct tandem_ats_request {
 	uint64_t id;                   /* comes back with the answer; never used again, over resets too */
 	uint64_t address;              /* 4 KiB aligned */
 	uint32_t pasid;                /* on the bus, or TANDEM_NO_PASID */
-	bool write;                    /* false: "no write": the page must not be marked dirty */
+	bool write;                    /* false: "no write": the page must not be marked dirty; the device stores only by answers
+					* to requests with true */
 };
 
-/* Its completion. Neither read nor write: nothing is mapped there. */
+/*
+ * Its completion. Neither read nor write: nothing is mapped there, and translated and bytes say nothing. An answer that breaks the
+ * rules below is a guest error and taken for that. Writing without reading is of no use to this device: nothing mapped, too.
+ */
 struct tandem_ats_answer {
 	uint64_t translated;           /* address of memory of the first byte, aligned to bytes */
 	uint64_t bytes;                /* a power of two, at least 4096: what holds for the aligned block around the request's
@@ -97,20 +101,13 @@ struct tandem_ats_answer {
 	bool read, write;
 };
 
-/* A page request (10.4): all of a group are answered together, after the last one. */
+/* A page request (10.4): all of a group are answered together (enum tandem_page_response), after the last one. */
 struct tandem_page_request {
 	uint64_t address;              /* 4 KiB aligned */
 	uint32_t pasid;
-	uint32_t group;                /* 0..511 */
+	uint32_t group;                /* 0..511; the requests of a group are sent in one row */
 	bool read, write;
 	bool last;
-};
-
-/* Response codes of PRG response messages (10.4.2.1). */
-enum tandem_page_response {
-	TANDEM_PAGE_RESPONSE_SUCCESS = 0,
-	TANDEM_PAGE_RESPONSE_INVALID = 1,    /* some page of the group is not to be had */
-	TANDEM_PAGE_RESPONSE_FAILURE = 0xf,  /* no page of any group: page requests are off until the host allows them anew */
 };
 
 /* An ATC invalidation of the IOMMU (10.3): [address, address + bytes), bytes 0: everything. */
@@ -157,8 +154,8 @@ struct tandem_host_ops {
 	void (*poison_changed)(void *opaque);
 
 	/*
-	 * Asks the IOMMU for a translation, and for a page. Only while tandem_model_set_ats() allows it; must not answer before the
-	 * call of the host ends. Every ATS request is answered once by tandem_model_ats_answer(), unless the model is reset before;
+	 * Asks the IOMMU for a translation, and for a page. Only from inside tandem_model_run(), and while tandem_model_set_ats()
+	 * allows it; may be NULL if it never does. Must not answer before the call of the host ends. Every ATS request is answered once by tandem_model_ats_answer(), unless the model is reset before;
 	 * every group of page requests by tandem_model_page_response(), if the system keeps the rules.
 	 */
 	void (*ats_request)(void *opaque, const struct tandem_ats_request *request);
@@ -245,7 +242,11 @@ TANDEM_MODEL_EXPORT void tandem_model_set_atomic_requester(struct tandem_model *
 
 /*
  * Whether the device may send ATS requests now, and how many page requests may be outstanding (0: none may be sent). Off until
- * told otherwise. What waits for an answer when they are switched off fails, the answers are not waited for. Survives resets.
+ * told otherwise. When it is switched off what waits for an answer fails, the answers are not waited for (late ones are ignored, or
+ * refused as of an unknown group), and every translation that came by ATS is gone, as after an invalidation of everything. More page
+ * requests than the new number may be outstanding: none is sent until there are fewer. Survives resets, and so does a FAILURE.
+ *
+ * The host should let the model run after this and after the three calls below.
  */
 TANDEM_MODEL_EXPORT void tandem_model_set_ats(struct tandem_model *model, bool ats, uint32_t page_requests);
 
@@ -255,12 +256,15 @@ TANDEM_MODEL_EXPORT void tandem_model_ats_answer(struct tandem_model *model, uin
 
 /*
  * When it returns nothing of the device rests on what the IOMMU said before of this range: entries are gone, stores are written,
- * answers under way will be dropped.
+ * answers under way will be dropped. An entry that overlaps the range in any byte is killed whole.
  */
 TANDEM_MODEL_EXPORT void tandem_model_atc_invalidate(struct tandem_model *model,
 						     const struct tandem_atc_invalidation *invalidation);
 
-/* The response to a group of page requests. False: no such group is outstanding; nothing happened but a guest error. */
+/*
+ * The response to a group of page requests. False: no such group is outstanding (or not with this PASID); nothing happened but a
+ * guest error.
+ */
 TANDEM_MODEL_EXPORT bool tandem_model_page_response(struct tandem_model *model, uint32_t pasid, uint32_t group, uint32_t code);
 
 /* Switches tracing at run time. */

@@ -11,7 +11,8 @@ constexpr const char* kNames[] = {
     "walks",        "walk-restarts",     "faults",          "fault-overflows", "replays",
     "cancels",      "invalidates",       "entries-killed",  "stores-drained", "atomics",
     "loads",        "stores",            "copy-bytes",      "commands",      "suspends",
-    "access-events", "poison-hits",
+    "access-events", "poison-hits",      "ats-requests",    "ats-stale",     "page-requests",
+    "atc-invalidates",
 };
 static_assert(sizeof(kNames) / sizeof(kNames[0]) == TANDEM_COUNTER_COUNT, "each counter has a name");
 }  // namespace

@@ -19,6 +19,11 @@ class Host {
   void* opaque() const { return opaque_; }
   void interrupt(tandem_vector vector) const { ops_.interrupt(opaque_, vector); }
 
+  // The IOMMU, where there is one (PCI Express, chapter 10).
+  bool has_translation_services() const { return ops_.ats_request && ops_.page_request; }
+  void ats_request(const tandem_ats_request& request) const { ops_.ats_request(opaque_, &request); }
+  void page_request(const tandem_page_request& request) const { ops_.page_request(opaque_, &request); }
+
   // A mistake of the guest: one sentence, no newline.
   [[gnu::format(printf, 2, 3)]] void guest_error(const char* pattern, ...) const {
     va_list arguments;

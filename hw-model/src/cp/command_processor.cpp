@@ -24,14 +24,14 @@ WaveError packet_error(QueueError error, uint64_t va = 0, uint32_t detail = 0) {
 
 CommandProcessor::CommandProcessor(const CommandProcessorConfig& config, const ComputeUnits& units,
                                    Translator& translator, const MemoryPort& memory, CopyEngine& copies,
-                                   FaultUnit& faults, EventRing& events, Attention& attention, Counters& counters,
+                                   RetryLimits& retries, EventRing& events, Attention& attention, Counters& counters,
                                    const Trace& trace, const Host& host)
     : config_(config),
       units_(units),
       translator_(translator),
       memory_(memory),
       copies_(copies),
-      faults_(faults),
+      retries_(retries),
       events_(events),
       attention_(attention),
       counters_(counters),
@@ -50,7 +50,7 @@ tandem_command_error CommandProcessor::create_queue(const QueueConfig& config) {
   auto context = std::make_unique<QueueContext>(config, translator_, memory_, attention_, trace_, host_,
                                                 slots);
   context->queue.enter(TANDEM_QUEUE_ACTIVE);
-  faults_.set_retry_limit(config.id, config.retry_limit);
+  retries_.set(config.id, config.retry_limit);
   doorbells_[doorbell] = config.id.value;
   queues_[config.id.value] = std::move(context);
   return TANDEM_COMMAND_OK;
@@ -84,7 +84,7 @@ void CommandProcessor::remove(QueueContexts::iterator at) {
   const QueueConfig& config = context.queue.config();
   context.queue.enter(TANDEM_QUEUE_DRAINING);
   stop_work(context);
-  faults_.queue_gone(config.id);
+  retries_.queue_gone(config.id);
   events_.queue_gone(config.id);
   std::erase_if(failed_, [&](const FailedQueue& failed) { return failed.queue == config.id; });
   doorbells_.erase({config.pasid.value, config.doorbell});

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "cp/dispatcher.h"
-#include "fault/fault_unit.h"
+#include "fault/retry_limits.h"
 #include "queue/event_ring.h"
 
 namespace tandem {
@@ -21,7 +21,7 @@ struct CommandProcessorConfig {
 class CommandProcessor final : public WorkgroupListener {
  public:
   CommandProcessor(const CommandProcessorConfig& config, const ComputeUnits& units, Translator& translator,
-                   const MemoryPort& memory, CopyEngine& copies, FaultUnit& faults, EventRing& events,
+                   const MemoryPort& memory, CopyEngine& copies, RetryLimits& retries, EventRing& events,
                    Attention& attention, Counters& counters, const Trace& trace, const Host& host);
 
   tandem_command_error create_queue(const QueueConfig& config);
@@ -88,7 +88,7 @@ class CommandProcessor final : public WorkgroupListener {
   Translator& translator_;
   const MemoryPort& memory_;
   CopyEngine& copies_;
-  FaultUnit& faults_;
+  RetryLimits& retries_;
   EventRing& events_;
   Attention& attention_;
   Counters& counters_;

@@ -27,6 +27,8 @@ tandem_model_config default_config() {
   config.store_drain = TANDEM_DRAIN_FIFO;
   config.load_reorder = false;
   config.time_slice = 20000;
+  config.atc_sets = 512;
+  config.atc_ways = 8;
   config.invalidate_latency = 0;
   config.vram_bytes = 256ULL << 20;
   config.fabric = TANDEM_FABRIC_NONE;
@@ -61,6 +63,8 @@ std::string check_config(const tandem_model_config& config) {
       {"l1-ways", config.l1_ways, 1, 64},
       {"l2-sets", config.l2_sets, 1, 65536},
       {"l2-ways", config.l2_ways, 1, 64},
+      {"atc-sets", config.atc_sets, 1, 65536},
+      {"atc-ways", config.atc_ways, 1, 64},
       {"walkers", config.walkers, 1, 64},
       {"walk-latency", config.walk_latency, 0, 1u << 20},
       {"l2-latency", config.l2_latency, 0, 1u << 20},
@@ -79,7 +83,8 @@ std::string check_config(const tandem_model_config& config) {
                     static_cast<unsigned long long>(limit.most));
 
   const Power powers[] = {
-      {"address-spaces", config.address_spaces}, {"l1-sets", config.l1_sets}, {"l2-sets", config.l2_sets}};
+      {"address-spaces", config.address_spaces}, {"l1-sets", config.l1_sets}, {"l2-sets", config.l2_sets},
+      {"atc-sets", config.atc_sets}};
   for (const Power& power : powers)
     if (!std::has_single_bit(power.value))
       return format("%s=%llu must be a power of two", power.property, static_cast<unsigned long long>(power.value));

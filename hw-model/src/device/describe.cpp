@@ -98,6 +98,7 @@ void Device::describe_summary(const Write& write) const {
                config_.compute_units, config_.waves_per_cu, config_.l1_sets, config_.l1_ways, config_.l2_sets,
                config_.l2_ways, config_.walkers, static_cast<ull>(config_.vram_bytes >> 20)));
   describe_atomics(write);
+  describe_ats(write);
   if (config_.fabric == TANDEM_FABRIC_NONE) write("link: none\n");
   else write(format("link: number %u, peers %#x\n", config_.fabric, memory_.peers()));
   for (const uint64_t page : poisoned_pages()) write(format("poisoned: page at %#llx of video memory\n", static_cast<ull>(page)));
@@ -114,7 +115,15 @@ void Device::describe_atomics(const Write& write) const {
                refused ? " (not enabled on the bus)" : "", config_.atomic_pause, atomics.words_under_way()));
 }
 
+void Device::describe_ats(const Write& write) const {
+  if (!atc_.enabled()) return write("ats: off\n");
+  write(format("ats: on, ATC %ux%u, %u of %u page requests outstanding%s\n", config_.atc_sets, config_.atc_ways,
+               page_requests_.outstanding(), page_requests_.allowance(),
+               page_requests_.allowance() && !page_requests_.usable() ? ", stopped by a failure" : ""));
+}
+
 void Device::describe_tlbs(const Write& write) const {
+  describe_tlb("ATC", atc_.entries(), write);
   describe_tlb("L2", mmu_.l2(), write);
   for (uint32_t unit = 0; unit < config_.compute_units; ++unit)
     describe_tlb(format("L1 of compute unit %u", unit), mmu_.l1(unit), write);
@@ -122,9 +131,15 @@ void Device::describe_tlbs(const Write& write) const {
 }
 
 void Device::describe_address_spaces(const Write& write) const {
-  for (const auto& [pasid, space] : spaces_.all())
-    write(format("pasid %u: root %#llx, process %u (%s)\n", pasid, static_cast<ull>(space.root.value), space.tgid,
-                 space.name().c_str()));
+  for (const auto& [number, space] : spaces_.all()) {
+    const Pasid pasid{{number}};
+    const std::string process = format("process %u (%s)", space.tgid, space.name().c_str());
+    if (space.translation == TANDEM_TRANSLATION_SVA)
+      write(format("pasid %u: sva, PASID %#x on the bus, %zu ATS and %u page requests outstanding, %s\n", number,
+                   space.bus_pasid, atc_.requests_under_way(pasid), page_requests_.outstanding(pasid), process.c_str()));
+    else
+      write(format("pasid %u: mirror, root %#llx, %s\n", number, static_cast<ull>(space.root.value), process.c_str()));
+  }
 }
 
 void Device::describe_queues(const Write& write) const {
@@ -150,6 +165,10 @@ void Device::describe_faults(const Write& write) const {
     write(format("fault %llu: pasid %u va %#014llx %s, %s, %zu accesses wait\n", static_cast<ull>(fault.id),
                  fault.pasid.value, static_cast<ull>(fault.page.value), access_name(fault.access),
                  reason_name(fault.reason), fault.waiters));
+  for (const PageRequests::View& request : page_requests_.view())
+    write(format("page request: pasid %u va %#014llx %s, %s, %zu accesses wait\n", request.pasid.value,
+                 static_cast<ull>(request.page.value), access_name(request.access),
+                 request.sent ? format("group %u", request.group).c_str() : "not sent yet", request.waiters));
 }
 
 void Device::describe_counters(const Write& write) const {

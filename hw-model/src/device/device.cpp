@@ -60,15 +60,18 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       interrupts_(host_),
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
-      faults_(memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
-      mmu_(mmu_config(config), spaces_, memory_, faults_, counters_, trace_, host_),
+      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
+      page_requests_(spaces_, retries_, counters_, trace_, host_),
+      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_),
+      mmu_(mmu_config(config), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
       events_(memory_, status_page_, interrupts_, *this),
       copies_(config.copy_chunk_bytes),
-      processor_(processor_config(config), units_, mmu_, memory_, copies_, faults_, events_, attention_, counters_,
+      processor_(processor_config(config), units_, mmu_, memory_, copies_, retries_, events_, attention_, counters_,
                  trace_, host_),
-      kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, events_, status_page_, interrupts_, *this,
-                   counters_, trace_, host_),
-      invalidation_ring_(config.invalidate_latency, memory_, spaces_, mmu_, clients_, status_page_, interrupts_, *this,
+      invalidator_(mmu_, clients_, counters_),
+      kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, page_requests_, events_, status_page_, interrupts_,
+                   *this, counters_, trace_, host_),
+      invalidation_ring_(config.invalidate_latency, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
                          counters_, trace_, host_) {
   for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
     units_.push_back(std::make_unique<ComputeUnit>(
@@ -99,7 +102,10 @@ void Device::reset(tandem_reset_kind kind) {
   invalidation_ring_.reset();
   copies_.reset();
   mmu_.reset();
+  atc_.reset();
+  page_requests_.reset();
   faults_.reset();
+  retries_.reset();
   events_.reset();
   spaces_.reset();
   status_page_.reset();
@@ -130,6 +136,12 @@ void Device::drop_host_pointers() {
   for (TranslationClient* client : clients_) client->drain_all();
   mmu_.drop_host_pointers();
   status_page_.drop_host_pointers();
+}
+
+void Device::set_atomic_requester(bool on) {
+  if (on == memory_.atomics().requester()) return;
+  memory_.atomics().set_requester(on);
+  drop_host_pointers();  // with the TLB entries whose right to atomics came with it
 }
 
 // ---- link and poison ----

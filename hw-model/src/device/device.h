@@ -30,7 +30,11 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_peers(std::span<const tandem_model_peer> peers);
   bool poison(uint64_t offset);
   const std::set<uint64_t>& poisoned_pages() const { return memory_.own_poison().all(); }
-  void set_atomic_requester(bool on) { memory_.atomics().set_requester(on); }
+  void set_atomic_requester(bool on);
+  void set_ats(bool ats, uint32_t page_requests);
+  void ats_answer(uint64_t id, const tandem_ats_answer& answer);
+  void atc_invalidate(const tandem_atc_invalidation& invalidation);
+  bool page_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }
@@ -63,6 +67,10 @@ class Device final : public RegisterOwner, public ErrorSink {
   void drop_host_pointers();
   void clear_poison();
 
+  // IOMMU (device/translation_services.cpp)
+  Invalidator::Outcome invalidate_all_through_iommu(Gva start, Gva end);
+  void trace_atc_invalidated(const tandem_atc_invalidation& invalidation, Pasid pasid, const Invalidator::Outcome& outcome) const;
+
   // Events that nothing waits for: posted when there is room, so that none is lost.
   bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached(); }
   bool post_notices();
@@ -81,6 +89,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   // Monitor
   void describe_summary(const Write& write) const;
   void describe_atomics(const Write& write) const;
+  void describe_ats(const Write& write) const;
   void describe_tlbs(const Write& write) const;
   void describe_address_spaces(const Write& write) const;
   void describe_queues(const Write& write) const;
@@ -98,7 +107,10 @@ class Device final : public RegisterOwner, public ErrorSink {
   Interrupts interrupts_;
   StatusPage status_page_;
   AddressSpaces spaces_;
+  RetryLimits retries_;
   FaultUnit faults_;
+  PageRequests page_requests_;
+  Atc atc_;
   Mmu mmu_;
   EventRing events_;
   CopyEngine copies_;
@@ -106,6 +118,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   ComputeUnits units_;
   CommandProcessor processor_;
   std::vector<TranslationClient*> clients_;  // whatever keeps translations: compute units and the copy engine
+  Invalidator invalidator_;
   KernelRing kernel_ring_;
   InvalidationRing invalidation_ring_;
 

@@ -19,15 +19,13 @@ Gva last_byte_end(const tandem_invalidate& entry) {
 
 }  // namespace
 
-InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Mmu& mmu,
-                                   const std::vector<TranslationClient*>& clients, StatusPage& status,
-                                   Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
+InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces,
+                                   Invalidator& invalidator, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
                                    const Host& host)
     : latency_(latency),
       memory_(memory),
       spaces_(spaces),
-      mmu_(mmu),
-      clients_(clients),
+      invalidator_(invalidator),
       status_(status),
       interrupts_(interrupts),
       errors_(errors),
@@ -93,23 +91,9 @@ bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
 void InvalidationRing::acknowledge(const UnderWay& under_way) {
   const tandem_invalidate& entry = under_way.entry;
   const Pasid pasid{{entry.pasid}};
-  const Gva start = first_byte(entry), end = last_byte_end(entry);
-
-  // Kill before drain: a client that translates anew while it drains must not find the old entry.
-  Mmu::Killed killed = mmu_.invalidate(pasid, start, end);
-  uint32_t stores = 0;
-  for (TranslationClient* client : clients_) {
-    const DrainResult drained = client->drain(pasid, start, end);
-    stores += drained.stores_written;
-    if (drained.stores_written) killed.hit |= TANDEM_HIT_STORES;
-    if (drained.code_dropped) killed.hit |= TANDEM_HIT_CODE;
-    if (drained.copy_restarted) killed.hit |= TANDEM_HIT_COPY;
-  }
-
+  const Invalidator::Outcome outcome = invalidator_.carry_out(pasid, first_byte(entry), last_byte_end(entry));
   ++counters_[TANDEM_COUNTER_INVALIDATES];
-  counters_[TANDEM_COUNTER_ENTRIES_KILLED] += killed.entries;
-  counters_[TANDEM_COUNTER_STORES_DRAINED] += stores;
-  trace_done(under_way, killed, stores);
+  trace_done(under_way, outcome);
   // Release order: every store that was drained is in memory before the driver can see the number.
   status_.invalidate_done(entry.seqno);
   if (entry.flags & TANDEM_INVALIDATE_INTERRUPT) interrupts_.raise(TANDEM_VECTOR_INVALIDATE);
@@ -136,7 +120,7 @@ void InvalidationRing::trace_received(const tandem_invalidate& entry) const {
   trace_.emit(record);
 }
 
-void InvalidationRing::trace_done(const UnderWay& under_way, const Mmu::Killed& killed, uint32_t stores) const {
+void InvalidationRing::trace_done(const UnderWay& under_way, const Invalidator::Outcome& outcome) const {
   if (!trace_.on()) return;
   const tandem_invalidate& entry = under_way.entry;
   tandem_trace_record record = shared_record(TANDEM_TRACE_INVALIDATED, Pasid{{entry.pasid}});
@@ -144,9 +128,9 @@ void InvalidationRing::trace_done(const UnderWay& under_way, const Mmu::Killed& 
   record.bytes = last_byte_end(entry) - first_byte(entry);
   record.seqno = entry.seqno;
   record.detail = entry.cause | static_cast<uint32_t>(entry.flags) << 16;
-  record.a = killed.entries | uint64_t{stores} << 32;
+  record.a = outcome.entries_and_stores();
   record.b = host_.now() - under_way.put_ns;
-  record.queue = killed.hit;
+  record.queue = outcome.hit;
   trace_.emit(record);
 }
 

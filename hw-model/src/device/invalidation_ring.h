@@ -7,21 +7,20 @@
 
 #include <deque>
 #include <optional>
-#include <vector>
 
 #include "base/counters.h"
 #include "base/ring.h"
 #include "device/interrupts.h"
 #include "device/status_page.h"
-#include "mmu/mmu.h"
+#include "mmu/invalidator.h"
 
 namespace tandem {
 
 class InvalidationRing {
  public:
-  InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Mmu& mmu,
-                   const std::vector<TranslationClient*>& clients, StatusPage& status, Interrupts& interrupts,
-                   ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host);
+  InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Invalidator& invalidator,
+                   StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
+                   const Host& host);
 
   // Fetches what the ring holds and acknowledges what is due. Returns the number of entries acknowledged or fetched.
   uint32_t step(uint64_t now);
@@ -50,13 +49,12 @@ class InvalidationRing {
   uint64_t time_of_put(uint32_t index);
   void acknowledge(const UnderWay& under_way);
   void trace_received(const tandem_invalidate& entry) const;
-  void trace_done(const UnderWay& under_way, const Mmu::Killed& killed, uint32_t stores) const;
+  void trace_done(const UnderWay& under_way, const Invalidator::Outcome& outcome) const;
 
   const uint32_t latency_;
   const MemoryPort& memory_;
   const AddressSpaces& spaces_;
-  Mmu& mmu_;
-  const std::vector<TranslationClient*>& clients_;
+  Invalidator& invalidator_;
   StatusPage& status_;
   Interrupts& interrupts_;
   ErrorSink& errors_;

@@ -37,20 +37,24 @@ struct CopyEnd {
   uint64_t device_address() const { return aperture == TANDEM_APERTURE_PEER ? peer_address(peer, address) : address; }
 };
 
+// REPLAY and CANCEL are the answers to fault records. Page requests are answered by the IOMMU.
+bool has_fault_records(const AddressSpace* space) { return space && space->translation != TANDEM_TRANSLATION_SVA; }
+
 bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && bytes <= TANDEM_VA_LIMIT - va; }
 
 }  // namespace
 
 KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
-                       CopyEngine& copies, FaultUnit& faults, EventRing& events, StatusPage& status,
-                       Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
-                       const Host& host)
+                       CopyEngine& copies, FaultUnit& faults, PageRequests& page_requests, EventRing& events,
+                       StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters,
+                       const Trace& trace, const Host& host)
     : memory_(memory),
       spaces_(spaces),
       mmu_(mmu),
       processor_(processor),
       copies_(copies),
       faults_(faults),
+      page_requests_(page_requests),
       events_(events),
       status_(status),
       interrupts_(interrupts),
@@ -64,6 +68,7 @@ bool KernelRing::step() {
   if (!current_ && !fetch()) return false;
   if (current_->error) return complete();
   if (current_->copy) return check_copy();
+  if (current_->drain) return check_drain();
   execute();
   return true;
 }
@@ -154,38 +159,65 @@ tandem_command_error KernelRing::bind(const tandem_command& command) {
   const auto& bind = command.u.bind;
   const Pasid pasid{{command.pasid}};
   if (!spaces_.in_range(pasid) || spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
-  if (!all_zero(bind.reserved, std::size(bind.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
-  // This device has the page walker; the other translators come with the IOMMU and the software-filled TLB.
-  if (bind.translation != TANDEM_TRANSLATION_MIRROR) return TANDEM_COMMAND_BAD_PARAMETER;
-  uint64_t bytes = TANDEM_PT_BYTES;
-  if (bind.root & ~TANDEM_PTE_ADDRESS || !memory_.map_system(iova(bind.root), bytes, true) || bytes < TANDEM_PT_BYTES)
-    return TANDEM_COMMAND_BAD_ADDRESS;
+  if (bind.reserved0 || bind.reserved1) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (const auto error = check_translation(command)) return *error;
 
-  AddressSpace space{.root = iova(bind.root), .tgid = bind.tgid};
+  AddressSpace space{.root = iova(bind.root),
+                     .translation = static_cast<tandem_translation>(bind.translation),
+                     .bus_pasid = bind.bus_pasid,
+                     .tgid = bind.tgid};
   std::copy(std::begin(bind.comm), std::end(bind.comm), space.comm.begin());
   spaces_.bind(pasid, space);
-  if (trace_.on()) {
-    tandem_trace_record record = shared_record(TANDEM_TRACE_BIND, pasid);
-    record.detail = bind.translation;
-    record.va = bind.root;
-    record.bytes = bind.tgid;
-    std::memcpy(&record.a, bind.comm, sizeof record.a);
-    std::memcpy(&record.b, bind.comm + sizeof record.a, sizeof record.b);
-    trace_.emit(record);
-  }
+  if (trace_.on()) trace_bind(command);
   return TANDEM_COMMAND_OK;
 }
 
-tandem_command_error KernelRing::unbind(const tandem_command& command) {
+// The page table, or who has it. A software-filled TLB this device does not have.
+std::optional<tandem_command_error> KernelRing::check_translation(const tandem_command& command) const {
+  const auto& bind = command.u.bind;
+  if (bind.translation == TANDEM_TRANSLATION_MIRROR) {
+    if (bind.bus_pasid) return TANDEM_COMMAND_BAD_PARAMETER;
+    uint64_t bytes = TANDEM_PT_BYTES;
+    if (bind.root & ~TANDEM_PTE_ADDRESS || !memory_.map_system(iova(bind.root), bytes, true) || bytes < TANDEM_PT_BYTES)
+      return TANDEM_COMMAND_BAD_ADDRESS;
+    return {};
+  }
+  if (bind.translation != TANDEM_TRANSLATION_SVA || bind.root) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (bind.bus_pasid == 0 || bind.bus_pasid >> TANDEM_PCI_PASID_BITS || spaces_.find_by_bus_pasid(bind.bus_pasid))
+    return TANDEM_COMMAND_BAD_PASID;
+  return {};
+}
+
+std::optional<tandem_command_error> KernelRing::unbind(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
-  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  const AddressSpace* space = spaces_.find(pasid);
+  if (!space) return TANDEM_COMMAND_BAD_PASID;
   processor_.address_space_gone(pasid);
   mmu_.remove(pasid);
   faults_.address_space_gone(pasid);
+  page_requests_.address_space_gone(pasid);
   memory_.access_counters().forget(pasid);
+  if (space->translation == TANDEM_TRANSLATION_SVA) {
+    // Nobody is left who could ask for a page. What was asked for comes back before the PASID may mean somebody else.
+    current_->drain = Drain{page_requests_.outstanding(pasid), host_.now()};
+    return {};
+  }
+  finish_unbind();
+  return TANDEM_COMMAND_OK;
+}
+
+bool KernelRing::check_drain() {
+  if (page_requests_.outstanding(Pasid{{current_->command.pasid}})) return false;
+  if (trace_.on()) trace_drain(*current_->drain);
+  finish_unbind();
+  current_->error = TANDEM_COMMAND_OK;
+  return true;
+}
+
+void KernelRing::finish_unbind() {
+  const Pasid pasid{{current_->command.pasid}};
   spaces_.unbind(pasid);
   if (trace_.on()) trace_.emit(shared_record(TANDEM_TRACE_UNBIND, pasid));
-  return TANDEM_COMMAND_OK;
 }
 
 tandem_command_error KernelRing::create_queue(const tandem_command& command) {
@@ -237,7 +269,7 @@ tandem_command_error KernelRing::report_queue(const tandem_command& command) {
 
 tandem_command_error KernelRing::replay(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
-  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!has_fault_records(spaces_.find(pasid))) return TANDEM_COMMAND_BAD_PASID;
   const uint32_t released = faults_.replay(pasid);
   processor_.note_outside_event();
   trace_replay(command, released);
@@ -248,7 +280,7 @@ tandem_command_error KernelRing::cancel(const tandem_command& command) {
   const auto& cancel = command.u.cancel;
   const Pasid pasid{{command.pasid}};
   const QueueId queue{{cancel.queue}};
-  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!has_fault_records(spaces_.find(pasid))) return TANDEM_COMMAND_BAD_PASID;
   if (!processor_.has_queue(pasid, queue)) return TANDEM_COMMAND_BAD_QUEUE;
   if (cancel.status == TANDEM_QUEUE_OK || cancel.status > TANDEM_QUEUE_ATOMIC_FAULT ||
       !all_zero(cancel.reserved, std::size(cancel.reserved)))
@@ -352,6 +384,26 @@ void KernelRing::note_poison(uint64_t page) {
   record.va = page;
   record.seqno = current_->command.seqno;
   record.a = 1;
+  trace_.emit(record);
+}
+
+void KernelRing::trace_bind(const tandem_command& command) const {
+  const auto& bind = command.u.bind;
+  tandem_trace_record record = shared_record(TANDEM_TRACE_BIND, Pasid{{command.pasid}});
+  record.detail = bind.translation;
+  record.va = bind.root;
+  record.bytes = bind.tgid;
+  record.seqno = bind.bus_pasid;
+  std::memcpy(&record.a, bind.comm, sizeof record.a);
+  std::memcpy(&record.b, bind.comm + sizeof record.a, sizeof record.b);
+  trace_.emit(record);
+}
+
+void KernelRing::trace_drain(const Drain& drain) const {
+  tandem_trace_record record = shared_record(TANDEM_TRACE_DRAIN, Pasid{{current_->command.pasid}});
+  record.a = drain.requests;
+  record.b = host_.now() - drain.began_ns;
+  record.seqno = spaces_.find(Pasid{{current_->command.pasid}})->bus_pasid;
   trace_.emit(record);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The driver's commands (tandem_ring.h, struct tandem_command), carried out one after the other. One tick of work at most for
-// each step(); a copy lasts until the copy engine has done it.
+// each step(); a copy lasts until the copy engine has done it, an UNBIND until the page requests of the address space are answered.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "copy/physical_copy.h"
 #include "cp/command_processor.h"
+#include "fault/fault_unit.h"
 #include "mmu/mmu.h"
 
 namespace tandem {
@@ -15,8 +16,8 @@ namespace tandem {
 class KernelRing {
  public:
   KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor, CopyEngine& copies,
-             FaultUnit& faults, EventRing& events, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
-             Counters& counters, const Trace& trace, const Host& host);
+             FaultUnit& faults, PageRequests& page_requests, EventRing& events, StatusPage& status,
+             Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host);
 
   // True if something went on.
   bool step();
@@ -30,11 +31,17 @@ class KernelRing {
   void reset();
 
  private:
+  // An UNBIND that waits for responses to page requests.
+  struct Drain {
+    uint32_t requests;  // outstanding when it began
+    uint64_t began_ns;
+  };
   struct Current {
     tandem_command command;
     uint64_t fetched_ns = 0;
     std::optional<tandem_command_error> error;  // known: the command is over
     std::unique_ptr<PhysicalCopy> copy;
+    std::optional<Drain> drain;
   };
 
   bool fetch();
@@ -43,7 +50,11 @@ class KernelRing {
   bool complete();
   tandem_command_error check_common(const tandem_command& command) const;
   tandem_command_error bind(const tandem_command& command);
-  tandem_command_error unbind(const tandem_command& command);
+  std::optional<tandem_command_error> check_translation(const tandem_command& command) const;
+  // Nothing: it waits for page requests.
+  std::optional<tandem_command_error> unbind(const tandem_command& command);
+  bool check_drain();
+  void finish_unbind();
   tandem_command_error create_queue(const tandem_command& command);
   tandem_command_error destroy_queue(const tandem_command& command);
   tandem_command_error report_queue(const tandem_command& command);
@@ -55,6 +66,8 @@ class KernelRing {
   // Nothing: the copy has begun.
   std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
   void note_poison(uint64_t page);
+  void trace_bind(const tandem_command& command) const;
+  void trace_drain(const Drain& drain) const;
   void trace_replay(const tandem_command& command, uint32_t released) const;
   void trace_cancel(const tandem_command& command, uint32_t failed) const;
   void trace_copy(const tandem_command& command, CopyKind kind) const;
@@ -66,6 +79,7 @@ class KernelRing {
   CommandProcessor& processor_;
   CopyEngine& copies_;
   FaultUnit& faults_;
+  PageRequests& page_requests_;
   EventRing& events_;
   StatusPage& status_;
   Interrupts& interrupts_;

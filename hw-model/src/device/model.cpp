@@ -117,6 +117,22 @@ void tandem_model_set_atomic_requester(struct tandem_model* model, bool on) {
   guarded("set_atomic_requester", [&] { model->device.set_atomic_requester(on); });
 }
 
+void tandem_model_set_ats(struct tandem_model* model, bool ats, uint32_t page_requests) {
+  guarded("set_ats", [&] { model->device.set_ats(ats, page_requests); });
+}
+
+void tandem_model_ats_answer(struct tandem_model* model, uint64_t id, const struct tandem_ats_answer* answer) {
+  guarded("ats_answer", [&] { model->device.ats_answer(id, *answer); });
+}
+
+void tandem_model_atc_invalidate(struct tandem_model* model, const struct tandem_atc_invalidation* invalidation) {
+  guarded("atc_invalidate", [&] { model->device.atc_invalidate(*invalidation); });
+}
+
+bool tandem_model_page_response(struct tandem_model* model, uint32_t pasid, uint32_t group, uint32_t code) {
+  return guarded("page_response", [&] { return model->device.page_response(pasid, group, code); });
+}
+
 void tandem_model_set_trace(struct tandem_model* model, bool on) { model->device.set_trace(on); }
 
 uint64_t tandem_model_counter(const struct tandem_model* model, enum tandem_counter counter) {

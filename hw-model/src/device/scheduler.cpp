@@ -27,14 +27,16 @@ tandem_run_result Device::run(uint64_t budget) {
   while (ticks_ < end) {
     bool progress = serve_rings();
     if (!running()) return TANDEM_RUN_IDLE;
-    if (mmu_.busy()) mmu_.tick(ticks_);
+    if (mmu_.ticking()) mmu_.tick(ticks_);
     memory_.atomics().tick(ticks_);
     progress |= serve_queues();
     const uint64_t ran = run_compute(end - ticks_);
-    // Wavefronts that wait for a walk or an atomic's store will go on by themselves; those that wait for faults will not.
+    // Wavefronts that wait for a walk, an ATS answer or an atomic's store will go on by themselves; those that wait for faults
+    // and page requests will not.
     progress |= processor_.share(ran, ran == 0 && !mmu_.busy() && !memory_.atomics().busy());
     if (copies_.busy()) progress |= copies_.step();
     faults_.announce();
+    page_requests_.send();
     ticks_ += std::max<uint64_t>(ran, 1);
     mmu_.set_time(ticks_);
     if (!running()) return TANDEM_RUN_IDLE;
@@ -67,7 +69,7 @@ bool Device::serve_queues() {
 }
 
 uint64_t Device::turn_length() const {
-  const bool others_step = mmu_.busy() || copies_.busy() || memory_.atomics().busy() || kernel_ring_.busy() ||
+  const bool others_step = mmu_.ticking() || copies_.busy() || memory_.atomics().busy() || kernel_ring_.busy() ||
                            invalidation_ring_.busy();
   if (others_step) return kShortTurn;
   if (config_.time_slice == 0) return kLongTurn;

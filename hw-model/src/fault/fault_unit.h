@@ -7,9 +7,6 @@
 //         -> CANCEL: the waiters of one queue for one page fail
 #pragma once
 
-#include <deque>
-#include <map>
-#include <unordered_map>
 #include <vector>
 
 #include "base/counters.h"
@@ -18,14 +15,16 @@
 #include "device/interrupts.h"
 #include "device/status_page.h"
 #include "fault/fault_sink.h"
+#include "fault/pending_accesses.h"
+#include "fault/retry_limits.h"
 #include "trace/trace.h"
 
 namespace tandem {
 
 class FaultUnit final : public FaultSink {
  public:
-  FaultUnit(const MemoryPort& memory, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters,
-            const Trace& trace, const Host& host);
+  FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
+            Counters& counters, const Trace& trace, const Host& host);
 
   std::optional<QueueError> raise(const TranslationRequest& request, tandem_fault_reason reason,
                                   TranslationWaiter& waiter) override;
@@ -36,9 +35,6 @@ class FaultUnit final : public FaultSink {
   // Number of accesses that failed.
   uint32_t cancel(Pasid pasid, QueueId queue, Gva page, QueueError error);
 
-  // Replays of one access after which the queue fails; 0: no limit. Queues start without.
-  void set_retry_limit(QueueId queue, uint32_t limit);
-  void queue_gone(QueueId queue);
   void address_space_gone(Pasid pasid);
 
   // Writes the records that wait, as far as there is room. True if it wrote one.
@@ -48,8 +44,8 @@ class FaultUnit final : public FaultSink {
   void set_held(bool held) { held_ = held; }
 
   Ring& ring() { return ring_; }
-  bool overflowed() const { return !unrecorded_.empty() && !held_; }
-  size_t pending() const { return pending_.size(); }
+  bool overflowed() const { return pending_.untold() && !held_; }
+  size_t pending() const { return pending_.all().size(); }
   void reset();
 
   struct View {
@@ -63,41 +59,14 @@ class FaultUnit final : public FaultSink {
   std::vector<View> view() const;
 
  private:
-  struct Key {
-    uint32_t pasid;
-    uint64_t page;
-    Access access;
-    auto operator<=>(const Key&) const = default;
-  };
-  struct Waiting {
-    TranslationWaiter* waiter;
-    QueueId queue;
-  };
-  struct Pending {
-    TranslationRequest first;
-    tandem_fault_reason reason;
-    uint64_t time_ns = 0;
-    uint64_t id = 0;
-    std::vector<Waiting> waiters;
-  };
-  // How often an access of a queue was replayed without success.
-  struct RetryKey {
-    uint32_t queue;
-    Key fault;
-    auto operator<=>(const RetryKey&) const = default;
-  };
-  using PendingMap = std::map<Key, Pending>;
+  using PendingMap = PendingAccesses::Map;
 
-  static Key key_of(const TranslationRequest& request);
-  bool retry_limit_reached(const TranslationRequest& request) const;
   void count_replays(Pasid pasid);
   bool room() const;
-  void write_record(Pending& pending);
-  void trace_fault(const Pending& pending, bool waits_for_room) const;
-  void drop_waiter_key(TranslationWaiter* waiter, const Key& key);
-  void erase(PendingMap::iterator pending);
-  std::vector<Waiting> take(PendingMap::iterator pending);
+  void write_record(PendingMap::iterator pending);
+  void trace_fault(const PendingAccess& pending, bool waits_for_room) const;
 
+  RetryLimits& retries_;
   const MemoryPort& memory_;
   StatusPage& status_;
   Interrupts& interrupts_;
@@ -107,11 +76,7 @@ class FaultUnit final : public FaultSink {
   const Host& host_;
 
   Ring ring_;
-  PendingMap pending_;
-  std::deque<Key> unrecorded_;  // pending without a record, in the order in which they were raised
-  std::unordered_map<TranslationWaiter*, std::vector<Key>> keys_of_;
-  std::map<uint32_t, uint32_t> retry_limits_;
-  std::map<RetryKey, uint32_t> retries_;
+  PendingAccesses pending_;     // ticket: the record's id
   uint64_t last_id_ = 0;
   bool unannounced_ = false;    // records were written that PUT on the status page does not count yet
   bool held_ = false;

@@ -67,6 +67,9 @@ class AtomicUnit final : public TranslationClient {
   void set_requester(bool on);
   bool requester() const { return requester_; }
 
+  // Atomics on system memory are atomic against the CPUs.
+  bool reach_system_memory() const { return means_for(TANDEM_APERTURE_SYSTEM) == Means::Host; }
+
   // How an atomic of system scope is done there. (Narrower scopes are always Plain.)
   Means means_for(tandem_aperture aperture) const;
 

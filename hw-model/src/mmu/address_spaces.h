@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/types.h"
@@ -11,8 +12,9 @@
 namespace tandem {
 
 struct AddressSpace {
-  Iova root;                     // level 3 table
+  Iova root;                     // MIRROR: level 3 table
   tandem_translation translation = TANDEM_TRANSLATION_MIRROR;
+  uint32_t bus_pasid = 0;        // SVA: by which the IOMMU knows it
   uint32_t tgid = 0;
   std::array<char, 16> comm{};
 
@@ -36,6 +38,12 @@ class AddressSpaces {
   const AddressSpace* find(Pasid pasid) const {
     const auto found = spaces_.find(pasid.value);
     return found == spaces_.end() ? nullptr : &found->second;
+  }
+  // The one that the IOMMU knows by this PASID, or nothing.
+  std::optional<Pasid> find_by_bus_pasid(uint32_t bus_pasid) const {
+    for (const auto& [pasid, space] : spaces_)
+      if (space.translation == TANDEM_TRANSLATION_SVA && space.bus_pasid == bus_pasid) return Pasid{{pasid}};
+    return {};
   }
   void bind(Pasid pasid, const AddressSpace& space) { spaces_[pasid.value] = space; }
   void unbind(Pasid pasid) { spaces_.erase(pasid.value); }

@@ -3,6 +3,7 @@
 #include "mmu/mmu.h"
 
 #include <algorithm>
+#include <array>
 
 namespace tandem {
 
@@ -15,11 +16,13 @@ constexpr uint32_t kSharedL1Ways = 16;
 }  // namespace
 
 Mmu::Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort& memory, FaultSink& faults,
-         Counters& counters, const Trace& trace, const Host& host)
+         Atc& atc, PageRequests& page_requests, Counters& counters, const Trace& trace, const Host& host)
     : config_(config),
       spaces_(spaces),
       memory_(memory),
       faults_(faults),
+      atc_(atc),
+      page_requests_(page_requests),
       counters_(counters),
       trace_(trace),
       host_(host),
@@ -67,16 +70,13 @@ TranslationResult Mmu::start(const TranslationRequest& request, TranslationWaite
   Miss miss;
   miss.request = request;
   miss.began_ns = trace_.on() ? host_.now() : 0;
+  if (config_.l2_latency == 0 && through_iommu(request.pasid)) return ask_at_once(miss, waiter);
   if (config_.l2_latency == 0 && config_.walk_latency == 0) return walk_at_once(miss, waiter);
 
   miss.waiters.push_back({request, &waiter});
   miss.due = now_ + config_.l2_latency;
-  looking_.push_back(std::move(miss));
-  by_page_[key_of(request)] = std::prev(looking_.end());
-  if (config_.l2_latency == 0) {
-    wait_for_walker(std::prev(looking_.end()));
-    start_waiting_walks();
-  }
+  enter(std::move(miss), config_.l2_latency == 0 ? Miss::Stage::WaitingForWalker : Miss::Stage::LookingInL2);
+  if (config_.l2_latency == 0) start_waiting_walks();
   return {TranslationResult::Kind::Wait};
 }
 
@@ -98,9 +98,7 @@ TranslationResult Mmu::walk_at_once(Miss& miss, TranslationWaiter& waiter) {
   }
   // The entry changes faster than it can be marked: go on in the next tick.
   miss.waiters.push_back({miss.request, &waiter});
-  miss.stage = Miss::Stage::WaitingForWalker;
-  waiting_.push_back(std::move(miss));
-  by_page_[key_of(waiting_.back().request)] = std::prev(waiting_.end());
+  enter(std::move(miss), Miss::Stage::WaitingForWalker);
   return {Kind::Wait};
 }
 
@@ -130,14 +128,23 @@ Mmu::MissList& Mmu::list_of(Miss::Stage stage) {
   switch (stage) {
     case Miss::Stage::LookingInL2: return looking_;
     case Miss::Stage::WaitingForWalker: return waiting_;
+    case Miss::Stage::AskingIommu: return asking_;
     case Miss::Stage::Walking: break;
   }
   return walking_;
 }
 
-void Mmu::wait_for_walker(MissList::iterator miss) {
-  waiting_.splice(waiting_.end(), list_of(miss->stage), miss);
-  miss->stage = Miss::Stage::WaitingForWalker;
+void Mmu::enter(Miss&& miss, Miss::Stage stage) {
+  MissList& list = list_of(stage);
+  list.push_back(std::move(miss));
+  list.back().stage = stage;
+  by_page_[key_of(list.back().request)] = std::prev(list.end());
+}
+
+void Mmu::move(MissList::iterator miss, Miss::Stage stage) {
+  MissList& to = list_of(stage);
+  to.splice(to.end(), list_of(miss->stage), miss);
+  miss->stage = stage;
 }
 
 void Mmu::start_waiting_walks() {
@@ -166,7 +173,7 @@ void Mmu::end(MissList::iterator miss) {
 
 template <typename Test>
 void Mmu::end_if(Test test) {
-  for (MissList* list : {&looking_, &waiting_, &walking_})
+  for (MissList* list : {&looking_, &waiting_, &walking_, &asking_})
     for (auto miss = list->begin(); miss != list->end();) {
       const auto present = miss++;
       if (test(*present)) end(present);
@@ -195,16 +202,25 @@ void Mmu::look_up_what_is_due() {
   while (!looking_.empty() && looking_.front().due <= now_) {
     const auto miss = looking_.begin();
     if (look_up(*miss) == Progress::Ended) end(miss);
-    else wait_for_walker(miss);
+    else if (!through_iommu(miss->request.pasid)) move(miss, Miss::Stage::WaitingForWalker);
+    else if (ask(miss) == Progress::Ended) end(miss);
   }
 }
 
 Mmu::Progress Mmu::look_up(Miss& miss) {
   const TlbEntry* found = look_in_l2(miss.request);
   if (!found) return Progress::Waiting;
-  for (const Miss::Waiter& waiting : miss.waiters) fill_l1(waiting.request, *found);
-  for (const Miss::Waiter& waiting : miss.waiters) waiting.waiter->translation_ready();
+  fill_and_tell(miss, *found);
   return Progress::Ended;
+}
+
+void Mmu::fill_and_tell(const Miss& miss, const TlbEntry& entry) {
+  for (const Miss::Waiter& waiting : miss.waiters) fill_l1(waiting.request, entry);
+  for (const Miss::Waiter& waiting : miss.waiters) waiting.waiter->translation_ready();
+}
+
+void Mmu::tell_failed(const Miss& miss, QueueError error) {
+  for (const Miss::Waiter& waiting : miss.waiters) waiting.waiter->translation_failed(error, waiting.request.va);
 }
 
 void Mmu::advance_walks() {
@@ -236,8 +252,7 @@ Mmu::Progress Mmu::advance_walk(Miss& miss) {
 void Mmu::succeed(Miss& miss) {
   trace_walk(miss, miss.walk.fetched());
   const TlbEntry entry = fill_l2(miss.request, miss.walk.entry());
-  for (const Miss::Waiter& waiting : miss.waiters) fill_l1(waiting.request, entry);
-  for (const Miss::Waiter& waiting : miss.waiters) waiting.waiter->translation_ready();
+  fill_and_tell(miss, entry);
 }
 
 void Mmu::fail(Miss& miss) {
@@ -260,8 +275,97 @@ void Mmu::note_poison(const Miss& miss) {
   trace_.emit(record);
 }
 
+// ---- through the IOMMU ----
+
+// An atomic that is none against the CPUs would be worse than an error: there is no driver to own the page for it.
+std::optional<QueueError> Mmu::refused(const TranslationRequest& request) const {
+  if (!atc_.enabled()) return TANDEM_QUEUE_SERVICE_FAILED;
+  if (request.access == Access::Atomic && !memory_.atomics().reach_system_memory()) return TANDEM_QUEUE_ATOMIC_FAULT;
+  return {};
+}
+
+// The L2 has nothing: the ATC answers in the same call, or the IOMMU is asked.
+TranslationResult Mmu::ask_at_once(Miss& miss, TranslationWaiter& waiter) {
+  using Kind = TranslationResult::Kind;
+  const TranslationRequest request = miss.request;
+  if (const auto error = refused(request)) return {Kind::Failed, nullptr, *error};
+  if (const TlbEntry* entry = atc_.lookup(request.pasid, request.va, request.access))
+    return {Kind::Hit, fill_l1(request, fill_l2(request, *entry))};
+  miss.waiters.push_back({request, &waiter});
+  enter(std::move(miss), Miss::Stage::AskingIommu);
+  atc_.ask(request);
+  return {Kind::Wait};
+}
+
+// The same for a miss that has waited for the L2.
+Mmu::Progress Mmu::ask(MissList::iterator miss) {
+  if (const auto error = refused(miss->request)) {
+    tell_failed(*miss, *error);
+    return Progress::Ended;
+  }
+  if (const TlbEntry* entry = atc_.lookup(miss->request.pasid, miss->request.va, miss->request.access)) {
+    fill_and_tell(*miss, fill_l2(miss->request, *entry));
+    return Progress::Ended;
+  }
+  move(miss, Miss::Stage::AskingIommu);
+  atc_.ask(miss->request);
+  return Progress::Waiting;
+}
+
+void Mmu::ats_answer(uint64_t id, const tandem_ats_answer& answer) {
+  const std::optional<Atc::Reply> reply = atc_.answer(id, answer);
+  if (!reply) return;
+  if (reply->kind == Atc::Reply::Kind::Entry) page_requests_.succeeded(reply->entry);
+  const std::array accesses = reply->write ? std::array{Access::Write, Access::Atomic} : std::array{Access::Read, Access::Execute};
+  for (const Access access : accesses) {
+    const auto miss = by_page_.find({reply->pasid.value, access, reply->page.value >> TANDEM_PAGE_SHIFT});
+    if (miss != by_page_.end() && miss->second->stage == Miss::Stage::AskingIommu) settle(miss->second, *reply);
+  }
+}
+
+void Mmu::settle(MissList::iterator miss, const Atc::Reply& reply) {
+  using Kind = Atc::Reply::Kind;
+  if (reply.kind == Kind::Stale) {
+    // From the L2 on, at the next tick.
+    miss->due = now_ + config_.l2_latency;
+    move(miss, Miss::Stage::LookingInL2);
+    return;
+  }
+  if (reply.kind == Kind::NoMemory) {
+    tell_failed(*miss, TANDEM_QUEUE_DMA_ERROR);
+  } else if (reply.kind == Kind::Nothing) {
+    raise_page_request(*miss, why_nothing(*miss));
+  } else if (reply.entry.permits(miss->request.access)) {
+    fill_and_tell(*miss, fill_l2(miss->request, reply.entry));
+  } else if (reply.entry.write) {
+    tell_failed(*miss, TANDEM_QUEUE_ATOMIC_FAULT);  // AtomicOps were taken away meanwhile
+  } else {
+    raise_page_request(*miss, TANDEM_FAULT_PERMISSION);
+  }
+  end(miss);
+}
+
+// An IOMMU may say "nothing" to a request for writing where reading is permitted.
+tandem_fault_reason Mmu::why_nothing(const Miss& miss) {
+  return atc_.lookup(miss.request.pasid, miss.request.va, Access::Read) ? TANDEM_FAULT_PERMISSION : TANDEM_FAULT_NOT_PRESENT;
+}
+
+void Mmu::raise_page_request(Miss& miss, tandem_fault_reason reason) {
+  for (const Miss::Waiter& waiting : miss.waiters)
+    if (const auto error = page_requests_.raise(waiting.request, reason, *waiting.waiter))
+      waiting.waiter->translation_failed(*error, waiting.request.va);
+}
+
+void Mmu::ats_gone() {
+  for (const Miss& miss : asking_) tell_failed(miss, TANDEM_QUEUE_SERVICE_FAILED);
+  end_if([](const Miss& miss) { return miss.stage == Miss::Stage::AskingIommu; });
+}
+
+// ---- the end of translations ----
+
 void Mmu::forget(TranslationWaiter& waiter) {
   faults_.forget(waiter);
+  page_requests_.forget(waiter);
   // A walk that nobody waits for any more would only mark pages that nobody will touch.
   end_if([&](Miss& miss) {
     std::erase_if(miss.waiters, [&](const Miss::Waiter& waiting) { return waiting.waiter == &waiter; });
@@ -271,6 +375,9 @@ void Mmu::forget(TranslationWaiter& waiter) {
 
 Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
   Killed killed;
+  const Atc::Killed in_atc = atc_.kill(pasid, start, end);
+  killed.entries = in_atc.entries;
+  killed.hit = (in_atc.entries ? TANDEM_HIT_ATC : 0) | (in_atc.requests ? TANDEM_HIT_ATS : 0);
   for (Tlb& l1 : l1_)
     if (const uint32_t entries = l1.kill(pasid, start, end)) {
       killed.entries += entries;
@@ -290,6 +397,7 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
 
 Mmu::Killed Mmu::remove(Pasid pasid) {
   Killed killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
+  killed.entries += atc_.remove(pasid);
   end_if([&](const Miss& miss) { return miss.request.pasid == pasid; });
   return killed;
 }
@@ -297,6 +405,7 @@ Mmu::Killed Mmu::remove(Pasid pasid) {
 void Mmu::drop_host_pointers() {
   for (Tlb& l1 : l1_) l1.kill_all();
   l2_.kill_all();
+  atc_.drop_entries();
   tables_.drop();
   for (Miss& miss : walking_) restart(miss);
 }
@@ -308,6 +417,7 @@ void Mmu::reset() {
   looking_.clear();
   waiting_.clear();
   walking_.clear();
+  asking_.clear();
   by_page_.clear();
 }
 

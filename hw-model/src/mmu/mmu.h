@@ -4,6 +4,9 @@
 //   translate: L1 -> L2 -> walk, or join the walk of the same page that is under way -> fill L2 and L1 -> waiters told
 //   invalidate: L1s and L2 lose what overlaps, walks of the range start again at the root and so cannot fill the old value
 //
+// In an address space whose page table the IOMMU walks (SVA) the ATC takes the place of the walk: a hit there, or an ATS request
+// whose answer comes from outside (iommu/atc.h). What finds no translation goes to the page requests instead of the fault unit.
+//
 // Each compute unit has an L1; packet fetch and copy engine share a small one, the last of l1_.
 // Time passes only in tick(). With l2_latency and walk_latency 0 a translation never waits except for a fault.
 #pragma once
@@ -17,6 +20,8 @@
 #include "base/counters.h"
 #include "base/host.h"
 #include "fault/fault_sink.h"
+#include "iommu/atc.h"
+#include "iommu/page_requests.h"
 #include "mmu/address_spaces.h"
 #include "mmu/page_walk.h"
 #include "mmu/tlb.h"
@@ -35,8 +40,8 @@ struct MmuConfig {
 
 class Mmu final : public Translator {
  public:
-  Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort& memory, FaultSink& faults,
-      Counters& counters, const Trace& trace, const Host& host);
+  Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort& memory, FaultSink& faults, Atc& atc,
+      PageRequests& page_requests, Counters& counters, const Trace& trace, const Host& host);
 
   const TlbEntry* lookup(const TranslationRequest& request) override;
   TranslationResult translate(const TranslationRequest& request, TranslationWaiter& waiter) override;
@@ -49,6 +54,13 @@ class Mmu final : public Translator {
   // When the next step is due; nothing if no translation is under way.
   std::optional<uint64_t> next_due() const;
   bool busy() const { return !by_page_.empty(); }
+  // A translation is under way that tick() brings on: it does not wait for the IOMMU.
+  bool ticking() const { return by_page_.size() > asking_.size(); }
+
+  // An answer of the IOMMU has come.
+  void ats_answer(uint64_t id, const tandem_ats_answer& answer);
+  // The ATC is not to be asked any more: what waits for it fails.
+  void ats_gone();
 
   // What a kill found. (tandem_trace.h, TANDEM_HIT_*)
   struct Killed {
@@ -70,7 +82,7 @@ class Mmu final : public Translator {
  private:
   // A translation under way, for everybody who waits for this page and access.
   struct Miss {
-    enum class Stage : uint8_t { LookingInL2, WaitingForWalker, Walking };
+    enum class Stage : uint8_t { LookingInL2, WaitingForWalker, Walking, AskingIommu };
     struct Waiter {
       TranslationRequest request;
       TranslationWaiter* waiter;
@@ -98,7 +110,6 @@ class Mmu final : public Translator {
   const TlbEntry* look_in_l2(const TranslationRequest& request);
   const TlbEntry* fill_l1(const TranslationRequest& request, const TlbEntry& entry);
   MissList& list_of(Miss::Stage stage);
-  void wait_for_walker(MissList::iterator miss);
   void end(MissList::iterator miss);
   template <typename Test>
   void end_if(Test test);
@@ -110,8 +121,21 @@ class Mmu final : public Translator {
   void look_up_what_is_due();
   void advance_walks();
   Progress look_up(Miss& miss);
+  void enter(Miss&& miss, Miss::Stage stage);
+  void move(MissList::iterator miss, Miss::Stage stage);
   Progress advance_walk(Miss& miss);
   PageWalk::Step resolve(Miss& miss);
+  // SVA
+  bool through_iommu(Pasid pasid) const { return spaces_.find(pasid)->translation == TANDEM_TRANSLATION_SVA; }
+  // Why the access cannot even be asked for.
+  std::optional<QueueError> refused(const TranslationRequest& request) const;
+  TranslationResult ask_at_once(Miss& miss, TranslationWaiter& waiter);
+  Progress ask(MissList::iterator miss);
+  void settle(MissList::iterator miss, const Atc::Reply& reply);
+  tandem_fault_reason why_nothing(const Miss& miss);
+  void raise_page_request(Miss& miss, tandem_fault_reason reason);
+  void fill_and_tell(const Miss& miss, const TlbEntry& entry);
+  static void tell_failed(const Miss& miss, QueueError error);
   void succeed(Miss& miss);
   void fail(Miss& miss);
   void start_waiting_walks();
@@ -123,6 +147,8 @@ class Mmu final : public Translator {
   const AddressSpaces& spaces_;
   const MemoryPort& memory_;
   FaultSink& faults_;
+  Atc& atc_;
+  PageRequests& page_requests_;
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
@@ -134,6 +160,7 @@ class Mmu final : public Translator {
   MissList looking_;
   MissList waiting_;
   MissList walking_;
+  MissList asking_;
   std::map<MissKey, MissList::iterator> by_page_;
   uint64_t now_ = 0;
 };

@@ -61,6 +61,14 @@ class FakeHost {
       static_cast<FakeHost*>(self)->peer_stores.push_back({peer, offset, bytes});
     };
     ops.poison_changed = [](void* self) { ++static_cast<FakeHost*>(self)->poison_changes; };
+    ops.ats_request = [](void* self, const tandem_ats_request* request) {
+      const FakeHost& host = *static_cast<FakeHost*>(self);
+      if (host.on_ats_request) host.on_ats_request(*request);
+    };
+    ops.page_request = [](void* self, const tandem_page_request* request) {
+      const FakeHost& host = *static_cast<FakeHost*>(self);
+      if (host.on_page_request) host.on_page_request(*request);
+    };
     ops.interrupt = [](void* self, uint32_t vector) { static_cast<FakeHost*>(self)->interrupts.push_back(vector); };
     ops.now = [](void* self) { return ++static_cast<FakeHost*>(self)->clock; };
     ops.should_yield = [](void* self) { return static_cast<FakeHost*>(self)->yield; };
@@ -95,6 +103,8 @@ class FakeHost {
   uint64_t clock = 0;
   bool yield = false;
   std::function<void(uint64_t address, uint64_t bytes)> on_stored;
+  std::function<void(const tandem_ats_request& request)> on_ats_request;  // fake_iommu.h
+  std::function<void(const tandem_page_request& request)> on_page_request;
   std::vector<uint32_t> interrupts;
   std::vector<tandem_trace_record> trace;
   std::vector<std::string> errors;

@@ -113,6 +113,14 @@ class TestDriver {
     std::strncpy(bind.u.bind.comm, comm, sizeof bind.u.bind.comm - 1);
     execute(bind);
   }
+  tandem_command bind_sva_command(uint32_t pasid, uint32_t bus_pasid) {
+    tandem_command bind = command(TANDEM_COMMAND_BIND, pasid);
+    bind.u.bind.translation = TANDEM_TRANSLATION_SVA;
+    bind.u.bind.bus_pasid = bus_pasid;
+    bind.u.bind.tgid = 100 + pasid;
+    std::strncpy(bind.u.bind.comm, "sva", sizeof bind.u.bind.comm - 1);
+    return bind;
+  }
   void unbind(uint32_t pasid) { execute(command(TANDEM_COMMAND_UNBIND, pasid)); }
   void replay(uint32_t pasid) { execute(command(TANDEM_COMMAND_REPLAY, pasid)); }
   void cancel(uint32_t pasid, uint32_t queue, uint64_t va, uint32_t status = TANDEM_QUEUE_ADDRESS_FAULT) {
