@@ -8,7 +8,8 @@ import functools
 
 from .vocabulary import constant, enum_names, process_name, record_type, set_flags
 
-ADDRESSES = {"va", "vram_offset", "root", "pc", "source", "destination", "notify_start", "notify_end", "pte", "page"}
+ADDRESSES = {"va", "vram_offset", "root", "pc", "source", "destination", "notify_start", "notify_end", "pte", "page",
+             "translated"}
 
 
 def _end(record):
@@ -20,7 +21,8 @@ def _reset(record):
 
 
 def _bind(record):
-    return {"translation": enum_names("tandem_translation")[record[5]], "tgid": record[7], "root": record[6],
+    table = {"bus_pasid": record[8]} if record[5] == constant("TANDEM_TRANSLATION_SVA") else {"root": record[6]}
+    return {"translation": enum_names("tandem_translation")[record[5]], "tgid": record[7], **table,
             "name": process_name(record[9], record[10])}
 
 
@@ -187,12 +189,73 @@ def _access_counter(record):
     return {"va": record[6], "bytes": record[7], "count": record[9]}
 
 
+# ---- through the IOMMU
+
+def bus_pasid(record):
+    """None: a request without PASID."""
+    number = record[8] & 0xffffffff
+    return None if number == constant("TANDEM_TRACE_NO_PASID") else number
+
+
+def _with_bus_pasid(record, fields):
+    number = bus_pasid(record)
+    return fields if number is None else {**fields, "bus_pasid": number}
+
+
+def page_request_group(record):
+    return record[8] >> 32
+
+
+def _ats_request(record):
+    return _with_bus_pasid(record, {"va": record[6], "access": enum_names("tandem_access")[record[5]]})
+
+
+def ats_answer_is_stale(record):
+    return bool(record[5] >> 8 & constant("TANDEM_ATS_STALE"))
+
+
+def ats_grants(record):
+    """What an answer permits: names of rights, none if nothing is mapped."""
+    return [name for name in set_flags("TANDEM_ATS_", record[5] >> 8) if name != "stale"]
+
+
+def _ats_answer(record):
+    return _with_bus_pasid(record, {
+        "va": record[6], "bytes": record[7], "access": enum_names("tandem_access")[record[5] & 0xff],
+        "grants": ats_grants(record), "stale": ats_answer_is_stale(record), "translated": record[9], "ns": record[10]})
+
+
+def _page_request(record):
+    return _with_bus_pasid(record, {"va": record[6], "access": enum_names("tandem_access")[record[5] & 0xff],
+                                    "group": page_request_group(record), "last": bool(record[5] >> 8)})
+
+
+def page_response_code(record):
+    return enum_names("tandem_page_response")[record[5]]
+
+
+def _page_response(record):
+    return _with_bus_pasid(record, {"group": page_request_group(record), "code": page_response_code(record),
+                                    "accesses": record[9], "ns": record[10]})
+
+
+def _atc_invalidated(record):
+    return _with_bus_pasid(record, {
+        "va": record[6], "bytes": record[7], "global": bool(record[5]), "hit": set_flags("TANDEM_HIT_", record[4]),
+        "entries": entries_killed(record), "stores": stores_drained(record), "ns": record[10]})
+
+
+def _drain(record):
+    return _with_bus_pasid(record, {"requests": record[9], "ns": record[10]})
+
+
 _DECODERS = {
     "END": _end, "RESET": _reset, "BIND": _bind, "UNBIND": _unbind, "QUEUE": _queue, "DOORBELL": _doorbell, "FETCH": _fetch,
     "DISPATCH": _dispatch, "RETIRE": _retire, "FENCE": _fence, "WALK": _walk, "FILL": _fill, "FAULT": _fault,
     "REPLAY": _replay, "CANCEL": _cancel, "INVALIDATE": _invalidate, "INVALIDATED": _invalidated, "COPY": _copy,
     "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend, "MIGRATE": _migrate, "POISON": _poison,
-    "ACCESS_COUNTER": _access_counter,
+    "ACCESS_COUNTER": _access_counter, "ATS_REQUEST": _ats_request, "ATS_ANSWER": _ats_answer,
+    "PAGE_REQUEST": _page_request, "PAGE_RESPONSE": _page_response, "ATC_INVALIDATED": _atc_invalidated, "DRAIN": _drain,
 }
 
 
@@ -205,7 +268,7 @@ def decoders():
 @functools.cache
 def types_without_queue():
     """Records whose member `queue` holds something else than a queue."""
-    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE", "MIGRATE"))
+    return frozenset(record_type(name) for name in ("INVALIDATE", "INVALIDATED", "NOTE", "MIGRATE", "ATC_INVALIDATED"))
 
 
 @functools.cache
@@ -213,7 +276,8 @@ def types_with_va():
     """Records that tell of a virtual address in `va`; of COPY only those that copy_is_virtual(), of MIGRATE those of
     an address space."""
     return frozenset(record_type(name) for name in ("QUEUE", "FETCH", "DISPATCH", "FENCE", "WALK", "FILL", "FAULT", "CANCEL",
-                                                    "INVALIDATE", "INVALIDATED", "COPY", "NOTE", "MIGRATE", "ACCESS_COUNTER"))
+                                                    "INVALIDATE", "INVALIDATED", "COPY", "NOTE", "MIGRATE", "ACCESS_COUNTER",
+                                                    "ATS_REQUEST", "ATS_ANSWER", "PAGE_REQUEST", "ATC_INVALIDATED"))
 
 
 @functools.cache

@@ -72,7 +72,8 @@ class Timeline:
         self._faults = {}  # pasid -> {fault id: (begin, fields)}
         self._next_id = 0
         lasting = {"RETIRE": ("packet", 9), "WALK": ("walk", 10), "INVALIDATED": ("invalidate", 10), "COPY": ("copy", 10),
-                   "COMMAND": ("command", 9), "MIGRATE": ("migrate", 10)}
+                   "COMMAND": ("command", 9), "MIGRATE": ("migrate", 10), "ATS_ANSWER": ("ats", 10),
+                   "PAGE_RESPONSE": ("page request", 10), "ATC_INVALIDATED": ("ATC invalidation", 10), "DRAIN": ("drain", 10)}
         self.handlers = {record_type(name): self._instant for name in ("RESET", "QUEUE", "DOORBELL", "NOTE", "SUSPEND", "DISPATCH",
                                                                        "INVALIDATE", "POISON", "ACCESS_COUNTER")}
         for name, (category, member) in lasting.items():
@@ -136,7 +137,8 @@ class Timeline:
 
 
 def _title(category, fields):
-    return {"packet": lambda: f"packet {fields['packet']}", "walk": lambda: f"walk {fields['access']}",
+    return {"ats": lambda: f"ATS {fields['access']}", "page request": lambda: f"page requests, {fields['code']}",
+            "ATC invalidation": lambda: "ATC invalidation", "drain": lambda: "drain", "packet": lambda: f"packet {fields['packet']}", "walk": lambda: f"walk {fields['access']}",
             "invalidate": lambda: f"invalidate {fields['cause']}", "copy": lambda: "copy",
             "migrate": lambda: f"migrate {fields['cause']} to {fields['to']}", "command": lambda: fields["command"], "fault": lambda: f"fault {fields['access']}"}[category]()
 

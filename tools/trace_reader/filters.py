@@ -9,8 +9,8 @@ from .decode import copy_is_virtual, invalidation_cause, migrate_cause, types_wi
 from .units import parse_duration, parse_range
 from .vocabulary import enum_names, record_type, set_flags
 
-# The project's verb for what the device writes as two kinds of record.
-VERBS = {"translate": ("WALK", "FILL")}
+# The project's verb for what the device writes as several kinds of record.
+VERBS = {"translate": ("WALK", "FILL", "ATS_REQUEST", "ATS_ANSWER")}
 
 
 def _choose(text, known, noun, extra=()):
@@ -72,7 +72,7 @@ def time(text):
 def add_arguments(parser):
     parser.add_argument("--type", dest="types", type=types, metavar="TYPE,...",
                         help=f"events of these types: {', '.join(enum_names('tandem_trace_type').values())}; "
-                             "translate means walk and fill")
+                             "translate means walk, fill, ats-request and ats-answer")
     parser.add_argument("--pasid", type=number, metavar="N", help="events of this address space")
     parser.add_argument("--queue", type=number, metavar="N", help="events of this queue")
     parser.add_argument("--cause", dest="causes", type=causes, metavar="CAUSE,...",

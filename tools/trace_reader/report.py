@@ -44,7 +44,8 @@ def _show_summary(args):
 
 def format_summary(summary, problems=True):
     """The text, ending in a newline; `problems`: with what was wrong with the file."""
-    sections = [_heading(summary, problems), _events(summary), _invalidations(summary), _migrations(summary),
+    sections = [_heading(summary, problems), _events(summary), _invalidations(summary), _by_iommu(summary),
+                _migrations(summary),
                 *(_process(process) for process in summary.processes), _device(summary)]
     return "\n".join(section for section in sections if section)
 
@@ -111,6 +112,15 @@ def _invalidations(summary):
     return "Invalidations by cause, and how long the driver waited for the acknowledgement\n" + lines
 
 
+def _by_iommu(summary):
+    found = summary.by_iommu
+    if not found.received:
+        return ""
+    rows = [["count", "bytes", "entries killed", *_LATENCY_HEADINGS, "hit"],
+            [f"{found.received:,}", _cause_size(found), f"{found.entries_killed:,}", *_latencies(found.waits), _hits(found)]]
+    return "ATC invalidations, and how long the IOMMU waited for the device\n" + _table(rows, left={7})
+
+
 def _migrations(summary):
     if not summary.migrations:
         return ""
@@ -155,6 +165,8 @@ def _process_lines(process):
     yield "pages mapped", f"{process.pages_serviced:,} in answer to faults" if process.pages_serviced else ""
     yield "TLB fills", _fills(process)
     yield "page walks", _walks(process)
+    yield "ATS answers", _ats(process)
+    yield "page requests", _page_requests(process)
     yield "invalidations", _counted(process.invalidations)
     yield "copies", f"{process.copies:,}, {rough_size(process.copy_bytes)}" if process.copies else ""
     yield "queue errors", _counted(process.queue_errors)
@@ -191,6 +203,21 @@ def _walks(process):
         return ""
     restarts = f", {process.walk_restarts:,} restarts" if process.walk_restarts else ""
     return (f"{process.walks.count:,}, {process.walks_empty:,} found nothing{restarts}; {_latency_words(process.walks)}")
+
+
+def _ats(process):
+    if not process.ats.count:
+        return ""
+    stale = f", {process.ats_stale:,} overtaken by an invalidation" if process.ats_stale else ""
+    return f"{process.ats.count:,}, {process.ats_empty:,} found nothing{stale}; {_latency_words(process.ats)}"
+
+
+def _page_requests(process):
+    if not process.page_requests:
+        return ""
+    responses = process.page_responses.total()
+    return (f"{process.page_requests:,}, answered in {responses:,} groups: {_counted(process.page_responses) or '-'}; "
+            f"{_latency_words(process.page_response_times)}")
 
 
 def _device(summary):

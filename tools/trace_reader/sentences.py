@@ -25,7 +25,8 @@ def _reset(f, _unit, _processes):
 
 
 def _bind(f, _unit, _processes):
-    return f"{f['name']}[{f['tgid']}] gets the address space, {f['translation']}, page table at {f['root']:#x}"
+    table = f"page table at {f['root']:#x}" if "root" in f else f"PASID {f['bus_pasid']:#x} on the bus"
+    return f"{f['name']}[{f['tgid']}] gets the address space, {f['translation']}, {table}"
 
 
 def _unbind(_f, _unit, _processes):
@@ -103,11 +104,16 @@ def _invalidate(f, _unit, processes):
     return f"#{f['seqno']} {f['cause']}" + (f" by {by}" if by else "") + f", notifier {notifier}{_flags(f)}"
 
 
-def _invalidated(f, _unit, _processes):
+def _found(f):
+    """What an invalidation met."""
     killed = f"{_plural(f['entries'], 'entry', 'entries')} killed"
     hit = f"hit {', '.join(f['hit'])}" if f["hit"] else "hit nothing"
     drained = f", {_plural(f['stores'], 'store')} drained" if f["stores"] else ""
-    return f"#{f['seqno']} {f['cause']} acknowledged after {duration(f['ns'])}: {killed}, {hit}{drained}"
+    return f"{killed}, {hit}{drained}"
+
+
+def _invalidated(f, _unit, _processes):
+    return f"#{f['seqno']} {f['cause']} acknowledged after {duration(f['ns'])}: {_found(f)}"
 
 
 def _copy(f, _unit, _processes):
@@ -151,12 +157,46 @@ def _access_counter(f, _unit, _processes):
     return f"{_plural(f['count'], 'access', 'accesses')} beyond VRAM: the driver is told"
 
 
+# ---- through the IOMMU
+
+def _ats_request(f, _unit, _processes):
+    return f"the IOMMU is asked, {f['access']}"
+
+
+def _ats_answer(f, _unit, _processes):
+    granted = f"{f['translated']:#x}, {exact_size(f['bytes'])}, {' '.join(f['grants'])}" if f["grants"] else "nothing"
+    stale = "; overtaken by an invalidation, asked anew" if f["stale"] else ""
+    return f"{f['access']}, after {duration(f['ns'])}: {granted}{stale}"
+
+
+def _page_request(f, _unit, _processes):
+    return f"{f['access']}, group {f['group']}" + (", its last" if f["last"] else "")
+
+
+def _page_response(f, _unit, _processes):
+    outcome = "try again" if f["code"] == "success" else "fail"
+    accesses = f", {_plural(f['accesses'], 'access', 'accesses')} {outcome}" if f["accesses"] else ""
+    return f"group {f['group']} after {duration(f['ns'])}: {f['code']}{accesses}"
+
+
+def _atc_invalidated(f, _unit, _processes):
+    whose = "every PASID" if f["global"] else f"PASID {f['bus_pasid']:#x}" if "bus_pasid" in f else "no PASID"
+    return f"by the IOMMU for {whose}, which waited {duration(f['ns'])}: {_found(f)}"
+
+
+def _drain(f, _unit, _processes):
+    if not f["requests"]:
+        return "no page request was outstanding"
+    return f"{_plural(f['requests'], 'page request')} answered after {duration(f['ns'])}: none is outstanding"
+
+
 _SENTENCES = {
     "END": _end, "RESET": _reset, "BIND": _bind, "UNBIND": _unbind, "QUEUE": _queue, "DOORBELL": _doorbell, "FETCH": _fetch,
     "DISPATCH": _dispatch, "RETIRE": _retire, "FENCE": _fence, "WALK": _walk, "FILL": _fill, "FAULT": _fault,
     "REPLAY": _replay, "CANCEL": _cancel, "INVALIDATE": _invalidate, "INVALIDATED": _invalidated, "COPY": _copy,
     "NOTE": _note, "COMMAND": _command, "SUSPEND": _suspend, "MIGRATE": _migrate, "POISON": _poison,
-    "ACCESS_COUNTER": _access_counter,
+    "ACCESS_COUNTER": _access_counter, "ATS_REQUEST": _ats_request, "ATS_ANSWER": _ats_answer,
+    "PAGE_REQUEST": _page_request, "PAGE_RESPONSE": _page_response, "ATC_INVALIDATED": _atc_invalidated, "DRAIN": _drain,
 }
 
 

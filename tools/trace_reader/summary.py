@@ -7,7 +7,8 @@ as_dict() into data.
 """
 from collections import Counter
 
-from .decode import bytes_migrated, entries_killed, invalidation_cause, migrate_cause, migrate_ends, pages_failed, stores_drained
+from .decode import (ats_answer_is_stale, ats_grants, bytes_migrated, entries_killed, invalidation_cause, migrate_cause,
+                     migrate_ends, page_response_code, pages_failed, stores_drained)
 from .reader import TraceReader
 from .samples import Samples
 from .vocabulary import constant, enum_names, flag_names, process_name, record_type
@@ -34,6 +35,12 @@ class ProcessSummary:
         self.walk_restarts = 0
         self.packets = Samples()
         self.lane_instructions = 0
+        self.ats = Samples()
+        self.ats_empty = 0
+        self.ats_stale = 0
+        self.page_requests = 0
+        self.page_responses = Counter()  # code
+        self.page_response_times = Samples()
         self.copies = 0
         self.copy_bytes = 0
         self.queue_errors = Counter()
@@ -42,7 +49,7 @@ class ProcessSummary:
         self.waiting = {}  # fault id -> (time, page)
 
     def samples(self):
-        return (self.fault_to_replay, self.walks, self.packets)
+        return (self.fault_to_replay, self.walks, self.packets, self.ats, self.page_response_times)
 
     def as_dict(self):
         return {
@@ -53,7 +60,9 @@ class ProcessSummary:
             "fills": [{"level": level, "page_bytes": size, "count": count}
                       for (level, size), count in sorted(self.fills.items())],
             "evictions": self.evictions, "walks_ns": self.walks.as_dict(), "walks_empty": self.walks_empty,
-            "walk_restarts": self.walk_restarts, "packets_ns": self.packets.as_dict(),
+            "walk_restarts": self.walk_restarts, "ats_ns": self.ats.as_dict(), "ats_empty": self.ats_empty,
+            "ats_stale": self.ats_stale, "page_requests": self.page_requests, "page_responses": dict(self.page_responses),
+            "page_response_ns": self.page_response_times.as_dict(), "packets_ns": self.packets.as_dict(),
             "lane_instructions": self.lane_instructions, "copies": self.copies, "copy_bytes": self.copy_bytes,
             "queue_errors": dict(self.queue_errors), "invalidations": dict(self.invalidations),
         }
@@ -72,6 +81,18 @@ class CauseSummary:
         self.hits = Counter()
         self.hit_nothing = 0
         self.waits = Samples()
+
+    def met(self, record, hits, waited):
+        """What an INVALIDATED or ATC_INVALIDATED record tells; hits: names of the bits."""
+        self.acknowledged += 1
+        self.waits.add(waited)
+        self.entries_killed += entries_killed(record)
+        self.stores_drained += stores_drained(record)
+        for bit, name in hits.items():
+            if record[4] & bit:
+                self.hits[name] += 1
+        if not record[4]:
+            self.hit_nothing += 1
 
     def as_dict(self):
         return {"received": self.received, "acknowledged": self.acknowledged, "whole_address_space": self.whole,
@@ -106,6 +127,7 @@ class Summary:
         self.problems = []
         self.processes = []
         self.causes = {}
+        self.by_iommu = CauseSummary()
         self.migrations = {}  # (cause, from, to)
         self.poisoned = 0
         self.poison_met = 0
@@ -123,6 +145,7 @@ class Summary:
             "file": self.path, "complete": self.complete, "problems": self.problems, "records": self.records,
             "records_lost": self.lost, "span_ns": self.span_ns, "wall_ns": self.header.wall_ns, "events": self.counts,
             "invalidations": {cause: result.as_dict() for cause, result in self.causes.items()},
+            "atc_invalidations": self.by_iommu.as_dict(),
             "migrations": [{"cause": cause, "from": source, "to": destination, **result.as_dict()}
                            for (cause, source, destination), result in self.migrations.items()],
             "pages_poisoned": self.poisoned, "poison_met": self.poison_met, "regions_counted": self.regions_counted,
@@ -147,6 +170,7 @@ class _Collector:
         self._hits = flag_names("TANDEM_HIT_")
         self._pte_valid = constant("TANDEM_PTE_VALID")
         self._invalidate_all = constant("TANDEM_INVALIDATE_ALL")
+        self._everything = constant("TANDEM_VA_LIMIT")
         self._service = constant("TANDEM_CAUSE_SERVICE")
         self._copy_virtual = constant("TANDEM_TRACE_COPY_VIRTUAL")
         self.handlers = {record_type(name): method for name, method in {
@@ -154,7 +178,8 @@ class _Collector:
             "CANCEL": self._cancel, "FILL": self._fill, "WALK": self._walk, "INVALIDATE": self._invalidate,
             "INVALIDATED": self._invalidated, "RETIRE": self._retire, "COPY": self._copy, "QUEUE": self._queue,
             "NOTE": self._note, "COMMAND": self._command, "MIGRATE": self._migrate, "POISON": self._poison,
-            "ACCESS_COUNTER": self._access_counter,
+            "ACCESS_COUNTER": self._access_counter, "ATS_ANSWER": self._ats_answer, "PAGE_REQUEST": self._page_request,
+            "PAGE_RESPONSE": self._page_response, "ATC_INVALIDATED": self._atc_invalidated,
         }.items()}
 
     def settle(self):
@@ -163,6 +188,7 @@ class _Collector:
                 samples.settle()
         for cause in self._summary.causes.values():
             cause.waits.settle()
+        self._summary.by_iommu.waits.settle()
         for migrations in self._summary.migrations.values():
             migrations.times.settle()
         self._summary.commands.settle()
@@ -246,17 +272,33 @@ class _Collector:
 
     def _invalidated(self, record):
         _name, cause = self._cause_summary(record)
-        cause.acknowledged += 1
-        cause.waits.add(record[10])
-        cause.entries_killed += entries_killed(record)
-        cause.stores_drained += stores_drained(record)
-        hit = record[4]
-        for bit, name in self._hits.items():
-            if hit & bit:
-                cause.hits[name] += 1
-        if not hit:
-            cause.hit_nothing += 1
+        cause.met(record, self._hits, record[10])
         self._under_way.pop(record[8], None)
+
+    def _atc_invalidated(self, record):
+        summary = self._summary.by_iommu
+        summary.received += 1
+        if record[7] == self._everything:
+            summary.whole += 1
+        else:
+            summary.bytes += record[7]
+        summary.met(record, self._hits, record[10])
+
+    def _ats_answer(self, record):
+        process = self._by_pasid.get(record[3]) or self._process(record[3])
+        process.ats.add(record[10])
+        if ats_answer_is_stale(record):
+            process.ats_stale += 1
+        elif not ats_grants(record):
+            process.ats_empty += 1
+
+    def _page_request(self, record):
+        self._process(record[3]).page_requests += 1
+
+    def _page_response(self, record):
+        process = self._process(record[3])
+        process.page_responses[page_response_code(record)] += 1
+        process.page_response_times.add(record[10])
 
     def _retire(self, record):
         process = self._process(record[3])
