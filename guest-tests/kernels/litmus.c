@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The GPU's parties of the litmus tests: a workgroup of one wavefront each. */
+/* The GPU's parties of the litmus tests: a wavefront each, of one workgroup; several begin each row together. */
 #include "tandem/device.h"
 
 #include "litmus.h"
 
+/* Loads take their time here, so they make a delay that others can do something in. */
+static void delay(const volatile struct litmus_arguments *a, uint64_t loads)
+{
+	for (; loads; loads--)
+		(void)a->test;
+}
+
 TANDEM_KERNEL void litmus(const struct litmus_arguments *a)
 {
-	uint64_t party = a->first_party + tandem_group_id_x(), lane = tandem_local_id_x();
+	uint64_t party = 1 + tandem_local_id_x() / LITMUS_LANES, lane = tandem_local_id_x() % LITMUS_LANES, seed = a->seed;
+	struct litmus_cell *cells = a->cells + lane;
+	struct litmus_result *results = a->results[party] + lane;
+	uint32_t test = a->test, ordered = a->ordered;
 
-	for (uint64_t batch = 0; batch < a->cells_count / LITMUS_BATCH; batch++) {
-		if (!litmus_meet(a, party, batch))
+	for (uint64_t row = 0; row < a->cells_count / LITMUS_LANES; row++) {
+		if (row % LITMUS_ROWS == 0 && !litmus_meet(a, party, row / LITMUS_ROWS))
 			return;
-		for (uint64_t spin = litmus_delay(a, party, batch) % 16; spin; spin--)
-			__asm__ volatile("" : "+r"(spin));
-		litmus_run(a, party, batch * LITMUS_BATCH + lane);
+		if (a->parties > 2)
+			tandem_barrier();
+		delay(a, litmus_delay(seed, party, row) % 4);
+		litmus_run(test, ordered, party, cells + row * LITMUS_LANES, results + row * LITMUS_LANES);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Litmus tests between CPU threads and wavefronts. A test has up to four parties, and each party one short piece of code, which
- * it runs once for each cell; between two batches of cells all parties meet. The 32 lanes of a wavefront take a batch together.
+ * it runs once for each cell. The 32 lanes of a wavefront take 32 cells together, a row. Every few rows all parties meet.
  *
  * "Ordered" gives the code the acquire, release or fence that forbids the weak outcome; without it that outcome may be seen.
  */
@@ -16,11 +16,12 @@ enum litmus_test {
 	LITMUS_MP_ATOMIC_FLAG,    /* the GPU's flag is set by an atomic */
 	LITMUS_SB,                /* store buffering */
 	LITMUS_LB,                /* load buffering */
-	LITMUS_IRIW,              /* independent reads of independent writes */
+	LITMUS_IRIW_CPU_WRITES,   /* independent reads of independent writes: one of the writers is a CPU thread, */
+	LITMUS_IRIW_CPU_READS,    /* or one of the readers */
 	LITMUS_COHERENCE,         /* two writes to one word; "unordered" means: to two words */
 };
 
-enum { LITMUS_PARTIES = 4, LITMUS_BATCH = 32 };
+enum { LITMUS_PARTIES = 4, LITMUS_LANES = 32, LITMUS_ROWS = 8, LITMUS_BATCH = LITMUS_ROWS * LITMUS_LANES };
 
 struct litmus_cell {
 	uint64_t x;
@@ -44,7 +45,6 @@ struct litmus_arguments {
 	uint32_t ordered;
 	uint64_t cells_count;          /* a multiple of LITMUS_BATCH */
 	uint64_t parties;
-	uint64_t first_party;          /* of wavefront 0; those before are CPU threads */
 	struct litmus_cell *cells;
 	struct litmus_result *results[LITMUS_PARTIES];
 	struct litmus_party *party;    /* LITMUS_PARTIES */
@@ -105,53 +105,64 @@ static inline void litmus_load_store(struct litmus_result *r, const uint64_t *lo
 	r->first = seen;
 }
 
-/* Which party does what. Party numbers: the CPU's first. */
-static inline void litmus_run(const struct litmus_arguments *a, uint64_t party, uint64_t i)
+/*
+ * Roles 0 and 1 write; 2 and 3 read, in opposite orders. A writer's store is seen before its next row, and it reads two words that
+ * are nobody else's, so that a row takes it as long as a reader: else it would be done with all rows before they began.
+ */
+static inline void litmus_iriw(uint64_t role, struct litmus_cell *c, struct litmus_result *r, uint32_t ordered)
 {
-	struct litmus_cell *c = &a->cells[i];
-	struct litmus_result *r = &a->results[party][i];
-	uint64_t *same_or_other = a->ordered ? &c->x : &c->y;
+	if (role < 2) {
+		LITMUS_STORE(role == 0 ? &c->x : &c->y, 1, __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		litmus_load_load(r, &r->first, &r->second, ordered);
+	} else if (role == 2) {
+		litmus_load_load(r, &c->x, &c->y, ordered);
+	} else {
+		litmus_load_load(r, &c->y, &c->x, ordered);
+	}
+}
 
-	switch (a->test) {
+/* Which party does what. Party 0 is a CPU thread, the others are wavefronts. */
+static inline void litmus_run(uint32_t test, uint32_t ordered, uint64_t party, struct litmus_cell *c, struct litmus_result *r)
+{
+	uint64_t *same_or_other = ordered ? &c->x : &c->y;
+
+	switch (test) {
 	case LITMUS_MP_GPU_WRITES:
 		if (party == 1)
-			litmus_store_store(&c->x, 1, &c->y, 1, a->ordered);
+			litmus_store_store(&c->x, 1, &c->y, 1, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, a->ordered);
+			litmus_load_load(r, &c->y, &c->x, ordered);
 		break;
 	case LITMUS_MP_CPU_WRITES:
 		if (party == 0)
-			litmus_store_store(&c->x, 1, &c->y, 1, a->ordered);
+			litmus_store_store(&c->x, 1, &c->y, 1, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, a->ordered);
+			litmus_load_load(r, &c->y, &c->x, ordered);
 		break;
 	case LITMUS_MP_ATOMIC_FLAG:
 		if (party == 1)
-			litmus_store_atomic(&c->x, &c->y, a->ordered);
+			litmus_store_atomic(&c->x, &c->y, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, a->ordered);
+			litmus_load_load(r, &c->y, &c->x, ordered);
 		break;
 	case LITMUS_SB:
 		if (party == 0)
-			litmus_store_load(r, &c->x, &c->y, a->ordered);
+			litmus_store_load(r, &c->x, &c->y, ordered);
 		else
-			litmus_store_load(r, &c->y, &c->x, a->ordered);
+			litmus_store_load(r, &c->y, &c->x, ordered);
 		break;
 	case LITMUS_LB:
 		if (party == 0)
-			litmus_load_store(r, &c->x, &c->y, a->ordered);
+			litmus_load_store(r, &c->x, &c->y, ordered);
 		else
-			litmus_load_store(r, &c->y, &c->x, a->ordered);
+			litmus_load_store(r, &c->y, &c->x, ordered);
 		break;
-	case LITMUS_IRIW: /* parties 0 and 1, CPU threads, write; wavefronts read, in opposite orders */
-		if (party == 0)
-			LITMUS_STORE(&c->x, 1, __ATOMIC_RELAXED);
-		else if (party == 1)
-			LITMUS_STORE(&c->y, 1, __ATOMIC_RELAXED);
-		else if (party == 2)
-			litmus_load_load(r, &c->x, &c->y, a->ordered);
-		else
-			litmus_load_load(r, &c->y, &c->x, a->ordered);
+	case LITMUS_IRIW_CPU_WRITES:
+		litmus_iriw(party, c, r, ordered);
+		break;
+	case LITMUS_IRIW_CPU_READS:
+		litmus_iriw(LITMUS_PARTIES - 1 - party, c, r, ordered);
 		break;
 	case LITMUS_COHERENCE: /* the GPU writes twice; nothing but the place orders the writes */
 		if (party == 1)
@@ -175,10 +186,10 @@ static inline int litmus_meet(const struct litmus_arguments *a, uint64_t party, 
 	return 1;
 }
 
-/* A different short time for each party and batch, so that they meet in all ways. */
-static inline uint64_t litmus_delay(const struct litmus_arguments *a, uint64_t party, uint64_t batch)
+/* A different short time for each party and row, so that they meet in all ways. */
+static inline uint64_t litmus_delay(uint64_t seed, uint64_t party, uint64_t row)
 {
-	uint64_t h = a->seed + party * 0x9e3779b97f4a7c15ull + batch * 0xbf58476d1ce4e5b9ull;
+	uint64_t h = seed + party * 0x9e3779b97f4a7c15ull + row * 0xbf58476d1ce4e5b9ull;
 
 	h ^= h >> 31;
 	h *= 0x94d049bb133111ebull;

@@ -31,7 +31,7 @@ bool litmus_tests(const tandem::Device &device, std::uint64_t runs)
 	bool good = true;
 
 	for (const litmus::Named &test : litmus::tests) {
-		litmus::Outcome outcome = litmus::run(device, test.test, litmus::Order::Kept, runs, false);
+		litmus::Outcome outcome = litmus::run(device, test.test, litmus::Order::Kept, runs);
 		bool kept = outcome.finished && outcome.weak == 0;
 
 		std::printf("%-14s %s: %s\n", test.name, kept ? "order kept" : "WRONG", outcome.text.c_str());

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <system_error>
 #include <thread>
-#include <vector>
 
 #include "time_scale.hpp"
 
@@ -15,16 +15,12 @@ namespace litmus {
 
 namespace {
 
-constexpr std::uint64_t cells_at_a_time = 64 * LITMUS_BATCH;
+constexpr std::uint64_t cells_at_a_time = 16 * LITMUS_BATCH;
 
-struct Shape {
-	unsigned cpu;
-	unsigned gpu;
-};
-
-Shape shape_of(litmus_test test)
+/* The first is a CPU thread: one, so that a host of two processors has one for it and one for the GPU. */
+unsigned parties_of(litmus_test test)
 {
-	return test == LITMUS_IRIW ? Shape{2, 2} : Shape{1, 1};
+	return test == LITMUS_IRIW_CPU_WRITES || test == LITMUS_IRIW_CPU_READS ? 4 : 2;
 }
 
 /* Fresh zeroes, present before anybody looks, in pages of their own. */
@@ -66,6 +62,14 @@ Verdict judge_one_word(const litmus_cell &cell, const litmus_result &r)
 	return r.first != 0 && r.first != 2 ? Verdict::Between : r.first != r.second ? Verdict::Between : Verdict::Plain;
 }
 
+/* Each says that the other's second word was written after its own first one. */
+Verdict judge_readers(const litmus_result &one, const litmus_result &other)
+{
+	bool first = one.first && !one.second, second = other.first && !other.second;
+
+	return first && second ? Verdict::Weak : first || second ? Verdict::Between : Verdict::Plain;
+}
+
 Verdict judge(const litmus_arguments &a, std::uint64_t i)
 {
 	const litmus_result &zero = a.results[0][i], &one = a.results[1][i];
@@ -77,11 +81,10 @@ Verdict judge(const litmus_arguments &a, std::uint64_t i)
 		return !zero.first && !one.first ? Verdict::Weak : zero.first && one.first ? Verdict::Between : Verdict::Plain;
 	case LITMUS_LB:
 		return zero.first && one.first ? Verdict::Weak : !zero.first && !one.first ? Verdict::Between : Verdict::Plain;
-	case LITMUS_IRIW: {
-		const litmus_result &two = a.results[2][i], &three = a.results[3][i];
-		bool first = two.first && !two.second, second = three.first && !three.second;
-		return first && second ? Verdict::Weak : first || second ? Verdict::Between : Verdict::Plain;
-	}
+	case LITMUS_IRIW_CPU_WRITES:
+		return judge_readers(a.results[2][i], a.results[3][i]);
+	case LITMUS_IRIW_CPU_READS:
+		return judge_readers(one, zero);
 	case LITMUS_COHERENCE:
 		return a.ordered ? judge_one_word(a.cells[i], zero) : judge_pair(zero, 2);
 	default:
@@ -92,14 +95,13 @@ Verdict judge(const litmus_arguments &a, std::uint64_t i)
 class Arena {
 public:
 	Arena(const tandem::Device &device, litmus_test test, Order order)
-		: shape_(shape_of(test)), module_(device.module("litmus.elf").take()), queue_(device.queue().take()), cells_(cells_at_a_time),
+		: gpu_parties_(parties_of(test) - 1), module_(device.module("litmus.elf").take()), queue_(device.queue().take()), cells_(cells_at_a_time),
 		  results_(LITMUS_PARTIES * cells_at_a_time), parties_(LITMUS_PARTIES), stop_(1)
 	{
 		arguments_.test = test;
 		arguments_.ordered = order == Order::Kept;
 		arguments_.cells_count = cells_at_a_time;
-		arguments_.parties = shape_.cpu + shape_.gpu;
-		arguments_.first_party = shape_.cpu;
+		arguments_.parties = 1 + gpu_parties_;
 		arguments_.cells = cells_.get();
 		for (unsigned party = 0; party < LITMUS_PARTIES; party++)
 			arguments_.results[party] = results_.get() + party * cells_at_a_time;
@@ -116,31 +118,41 @@ public:
 		results_.clear(LITMUS_PARTIES * cells_at_a_time);
 		parties_.clear(LITMUS_PARTIES);
 		arguments_.seed = seed;
-		auto sent = queue_.dispatch(module_.kernel("litmus").take(), {shape_.gpu * LITMUS_BATCH}, {LITMUS_BATCH}, &arguments_, done.get());
+		auto group = static_cast<std::uint16_t>(gpu_parties_ * LITMUS_LANES);
+		auto sent = queue_.dispatch(module_.kernel("litmus").take(), {group}, {group}, &arguments_, done.get());
 		if (!sent)
 			return failed(outcome);
-		std::vector<std::thread> threads;
-		for (unsigned party = 0; party < shape_.cpu; party++)
-			threads.emplace_back([this, party] { play(party); });
+		std::thread cpu([this] { play(); });
 		bool ended = static_cast<bool>(queue_.wait(done, 60'000'000'000 * time_scale()));
 		if (!ended)
 			__atomic_store_n(stop_.get(), 1, __ATOMIC_SEQ_CST);
-		for (auto &thread : threads)
-			thread.join();
+		cpu.join();
 		return ended ? count(outcome) : failed(outcome);
 	}
 
 private:
-	void play(unsigned party) const
+	void play() const
 	{
-		for (std::uint64_t batch = 0; batch < arguments_.cells_count / LITMUS_BATCH; batch++) {
-			if (!litmus_meet(&arguments_, party, batch))
+		for (std::uint64_t row = 0; row < cells_at_a_time / LITMUS_LANES; row++) {
+			if (row % LITMUS_ROWS == 0 && !litmus_meet(&arguments_, 0, row / LITMUS_ROWS))
 				return;
-			for (std::uint64_t spin = litmus_delay(&arguments_, party, batch) % 2048; spin; spin--)
-				__asm__ volatile("");
-			for (std::uint64_t i = 0; i < LITMUS_BATCH; i++)
-				litmus_run(&arguments_, party, batch * LITMUS_BATCH + i);
+			for (std::uint64_t i = row * LITMUS_LANES; i < (row + 1) * LITMUS_LANES; i++) {
+				for (std::uint64_t spin = spins(row); spin; spin--)
+					__asm__ volatile("");
+				litmus_run(arguments_.test, arguments_.ordered, 0, &cells_.get()[i], &arguments_.results[0][i]);
+			}
 		}
+	}
+
+	/*
+	 * Before each cell. Wavefronts go through a row at once, in some microseconds, more or less; the CPU's cells are spread over
+	 * such a time, so that it meets them in some of the cells. Short and long times are equally likely.
+	 */
+	std::uint64_t spins(std::uint64_t row) const
+	{
+		std::uint64_t chance = litmus_delay(arguments_.seed, 0, row);
+
+		return (chance >> 4) % (1ull << (1 + chance % 12));
 	}
 
 	bool count(Outcome &outcome) const
@@ -162,7 +174,7 @@ private:
 		return false;
 	}
 
-	Shape shape_;
+	unsigned gpu_parties_;
 	tandem::Module module_;
 	tandem::Queue queue_;
 	Zeroes<litmus_cell> cells_;
@@ -172,19 +184,35 @@ private:
 	litmus_arguments arguments_{};
 };
 
+Outcome described(Outcome outcome)
+{
+	if (outcome.finished)
+		outcome.text = std::to_string(outcome.weak) + " weak outcomes and " + std::to_string(outcome.between) +
+			       " in between in " + std::to_string(outcome.runs) + " runs";
+	return outcome;
+}
+
 } // namespace
 
-Outcome run(const tandem::Device &device, litmus_test test, Order order, std::uint64_t runs, bool until_weak, std::uint64_t seed)
+Outcome run(const tandem::Device &device, litmus_test test, Order order, std::uint64_t runs, std::uint64_t seed)
 {
 	Outcome outcome;
 	Arena arena(device, test, order);
 
-	while (outcome.runs < runs && !(until_weak && outcome.weak))
-		if (!arena.round(seed++, outcome))
-			return outcome;
-	outcome.text = std::to_string(outcome.weak) + " weak outcomes and " + std::to_string(outcome.between) + " in between in " +
-		       std::to_string(outcome.runs) + " runs";
-	return outcome;
+	while (outcome.runs < runs && arena.round(seed, outcome))
+		seed++;
+	return described(outcome);
+}
+
+Outcome seek_weak(const tandem::Device &device, litmus_test test, double seconds, std::uint64_t seed)
+{
+	Outcome outcome;
+	Arena arena(device, test, Order::Removed);
+	auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds * time_scale());
+
+	while (!outcome.weak && std::chrono::steady_clock::now() < end && arena.round(seed, outcome))
+		seed++;
+	return described(outcome);
 }
 
 } // namespace litmus

@@ -21,8 +21,10 @@ struct Outcome {
 	std::string text;
 };
 
-/* Goes on until so many runs are made; with until_weak, until the first weak outcome at the latest. */
-Outcome run(const tandem::Device &device, litmus_test test, Order order, std::uint64_t runs, bool until_weak, std::uint64_t seed = 1);
+Outcome run(const tandem::Device &device, litmus_test test, Order order, std::uint64_t runs, std::uint64_t seed = 1);
+
+/* Without the order: until a weak outcome is seen, or so much time has passed (of the default kernel; see time_scale.hpp). */
+Outcome seek_weak(const tandem::Device &device, litmus_test test, double seconds, std::uint64_t seed = 1);
 
 struct Named {
 	const char *name;
@@ -31,7 +33,8 @@ struct Named {
 
 inline constexpr Named tests[] = {
 	{"mp-gpu-writes", LITMUS_MP_GPU_WRITES}, {"mp-cpu-writes", LITMUS_MP_CPU_WRITES}, {"mp-atomic-flag", LITMUS_MP_ATOMIC_FLAG},
-	{"sb", LITMUS_SB}, {"lb", LITMUS_LB}, {"iriw", LITMUS_IRIW}, {"coherence", LITMUS_COHERENCE},
+	{"sb", LITMUS_SB}, {"lb", LITMUS_LB}, {"iriw-cpu-writes", LITMUS_IRIW_CPU_WRITES}, {"iriw-cpu-reads", LITMUS_IRIW_CPU_READS},
+	{"coherence", LITMUS_COHERENCE},
 };
 
 } // namespace litmus

@@ -11,10 +11,10 @@ namespace tandem::compute {
 namespace {
 
 constexpr size_t kMostLate = 8;
-// One in so many.
-constexpr uint64_t kReadAtOnce = 4;       // of the loads that could be late
-constexpr uint64_t kReadMeanwhile = 16;   // chances of one of them to be read with each instruction
-constexpr uint64_t kHereAtFirstUse = 16;  // chances that a value that is needed has come: else the wavefront waits a tick
+// Values come from near and from far: a load of distance n is read at once if n is 0, else with one chance in 2^n at each instruction
+// of its wavefront, or tick that it waits. All distances are equally likely, so the loads of one piece of code change places often,
+// and now and then one is late enough for others to write in between.
+constexpr uint64_t kFarthest = 7;
 
 constexpr uint32_t bit(uint32_t number) { return uint32_t{1} << (number & 31); }
 
@@ -128,13 +128,13 @@ bool can_be_late(const Wave& wave, const Decoded& d, const uint64_t* address, ui
 }
 
 // Translates now, reads later.
-Next begin_load(Wave& wave, const Decoded& d, const uint64_t* address, uint32_t bytes) {
+Next begin_load(Wave& wave, const Decoded& d, const uint64_t* address, uint32_t bytes, uint32_t distance) {
   UnitContext& unit = *wave.unit;
   LaneAddresses at;
   at.set(address, wave.active, bytes);
   unit.write_queued_overlapping(wave, address, wave.active, bytes);
   if (wave.late.size() == kMostLate) wave.late.bind_nth(wave, 0);
-  wave.late.begin(d.op, d.rd, at);
+  wave.late.begin(d.op, d.rd, at, distance);
   const auto note = [&](const MemoryRun& run, LaneMask lanes) {
     for_each_lane(lanes, [&](uint32_t i) { wave.late.note(i, run.host + (address[i] - run.va)); });
   };
@@ -154,8 +154,9 @@ Next run_load(Wave& wave, const Decoded& d, uint32_t bytes) {
     at.set(address, lanes, bytes);
     wave.late.bind_overlapping(wave, at);
   }
-  if (wave.unit->random.below(kReadAtOnce) == 0 || !can_be_late(wave, d, address, bytes)) return run_real(wave, d);
-  return begin_load(wave, d, address, bytes);
+  const auto distance = static_cast<uint32_t>(wave.unit->random.below(kFarthest + 1));
+  if (distance == 0 || !can_be_late(wave, d, address, bytes)) return run_real(wave, d);
+  return begin_load(wave, d, address, bytes, distance);
 }
 
 // Late loads of bytes that this instruction is about to write are read before.
@@ -173,26 +174,20 @@ void bind_what_is_written(Wave& wave, const Decoded& d) {
 
 // False: a value that the instruction needs is still on its way.
 bool settle_late_loads(Wave& wave, const Decoded& d) {
-  Random& random = wave.unit->random;
-  if (random.below(kReadMeanwhile) == 0) wave.late.bind_nth(wave, random.below(wave.late.size()));
-  const bool all = needs_all(d);
-  const uint32_t needed = registers_of(d);
-  if ((all && !wave.late.empty()) || wave.late.registers() & needed) {
-    if (random.below(kHereAtFirstUse) != 0) return false;
-    if (all) wave.late.bind_all(wave);
-    else wave.late.bind_registers(wave, needed);
-  }
+  wave.late.bind_some(wave, wave.unit->random);
+  if (!wave.late.empty() && (needs_all(d) || wave.late.registers() & registers_of(d))) return false;
   bind_what_is_written(wave, d);
   return true;
 }
 
 }  // namespace
 
-void LateLoads::begin(Op op, uint8_t rd, const LaneAddresses& at) {
+void LateLoads::begin(Op op, uint8_t rd, const LaneAddresses& at, uint32_t distance) {
   LateLoad& load = loads_.emplace_back();
   load.at = at;
   load.op = op;
   load.rd = rd;
+  load.distance = distance;
   registers_ |= bit(rd);
 }
 
@@ -206,9 +201,9 @@ void LateLoads::bind_all(Wave& wave) {
   discard();
 }
 
-void LateLoads::bind_registers(Wave& wave, uint32_t registers) {
+void LateLoads::bind_some(Wave& wave, Random& random) {
   for (size_t n = loads_.size(); n-- > 0;)
-    if (bit(loads_[n].rd) & registers) bind_nth(wave, n);
+    if (random.below(uint64_t{1} << loads_[n].distance) == 0) bind_nth(wave, n);
 }
 
 void LateLoads::bind_overlapping(Wave& wave, const LaneAddresses& at) {

@@ -4,11 +4,11 @@
 // disagree about the order of independent writes.
 //
 // A late load is read at last when
-// - an instruction names its register, as source or destination;
-// - a fence orders loads before something, or a release, a barrier, an error, the end: whatever has to come after it;
+// - chance says so, some instructions later: values come from near and from far;
 // - the wavefront stores to its bytes, or loads them again: one word is always seen in order;
-// - an invalidation overlaps it (what it holds rests on a translation, see mmu/translation.h), or its workgroup is taken off;
-// - chance says so, some instructions later.
+// - an invalidation overlaps it (what it holds rests on a translation, see mmu/translation.h), or its workgroup is taken off.
+// An instruction that names its register, as source or destination, waits for that, and so does whatever has to come after it: a
+// fence that orders loads before something, a release, a barrier, an error, the end.
 //
 // Costs nothing when off: when on, every decoded instruction has run_with_late_loads as its handler (code_cache.h), which
 // does all of this and calls the real one. Nothing else knows of it but for bind() where a wavefront leaves or its registers are
@@ -22,6 +22,7 @@
 #include "base/types.h"
 #include "compute/decode.h"
 #include "compute/lane_addresses.h"
+#include "compute/store_queue.h"
 
 namespace tandem::compute {
 
@@ -33,6 +34,7 @@ struct LateLoad {
   LaneMask lanes = 0;        // not yet read
   Op op = Op::Ld;
   uint8_t rd = 0;
+  uint32_t distance = 1;     // it is read with one chance in 2^distance
 };
 
 class LateLoads {
@@ -43,12 +45,12 @@ class LateLoads {
   uint32_t registers() const { return registers_; }
 
   // A new one, whose lanes are yet to be added: by note(), for each lane that has been translated.
-  void begin(Op op, uint8_t rd, const LaneAddresses& at);
+  void begin(Op op, uint8_t rd, const LaneAddresses& at, uint32_t distance);
   void note(uint32_t lane, const std::byte* host);
 
   // Each reads what it says into the wavefront's registers.
   void bind_all(Wave& wave);
-  void bind_registers(Wave& wave, uint32_t registers);
+  void bind_some(Wave& wave, Random& random);  // whose values chance says have come
   void bind_overlapping(Wave& wave, const LaneAddresses& at);
   void bind_newest(Wave& wave);
   void bind_nth(Wave& wave, size_t n);
