@@ -20,8 +20,7 @@ static uint64_t begin(const struct contend_arguments *a)
 		uint64_t me = begin(a), round = 0;                                      \
                                                                                         \
 		while (contend_goes_on(a, round) && (one_round))                        \
-			round++;                                                        \
-		a->made[me] = round;                                                    \
+			__atomic_store_n(&a->made[me], ++round, __ATOMIC_RELAXED);      \
 	}
 
 CONTEST(contend_counters, contend_count(a->shared, me, round))

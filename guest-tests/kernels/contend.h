@@ -79,7 +79,7 @@ struct contend_arguments {
 	const uint64_t *enough; /* and it goes on until this is not 0 */
 	const uint64_t *stop;   /* not 0: everybody gives up */
 	uint64_t *started;      /* counts lanes that began */
-	uint64_t *made;         /* rounds that each participant has made, written when it ends */
+	uint64_t *made;         /* rounds that each participant has made so far */
 };
 
 static inline int contend_stopped(const uint64_t *stop)

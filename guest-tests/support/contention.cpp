@@ -72,16 +72,18 @@ public:
 		auto sent = queue_.dispatch(module_.kernel(kernel).take(), {plan.lanes}, {lanes}, &arguments_, done.get());
 		std::vector<std::thread> threads;
 
-		over_ = !sent;
+		gpu_is_done_ = !sent;
+		playing_ = plan.threads;
 		for (unsigned me = 0; me < plan.threads; me++)
-			threads.emplace_back([this, me, &round] { rounds[me] = play(me, round); });
+			threads.emplace_back([this, me, &round] { play(me, round); });
 		outcome.finished = sent && wait(done);
 		if (!outcome.finished)
 			set(&arguments_.stop);
-		over_ = true;
+		gpu_is_done_ = true;
 		for (auto &thread : threads)
 			thread.join();
-		std::copy_n(arguments_.made + plan.threads, plan.lanes, rounds.begin() + plan.threads);
+		for (unsigned lane = 0; lane < plan.lanes; lane++)
+			rounds[plan.threads + lane] = made_by(lane);
 		if (!outcome.finished)
 			outcome.text = "not finished: " + (problem_.empty() ? queue_.describe() : problem_) + "; ";
 		for (unsigned me = 0; me < rounds.size(); me++)
@@ -97,16 +99,21 @@ public:
 private:
 	static void set(const std::uint64_t *const *flag) { __atomic_store_n(const_cast<std::uint64_t *>(*flag), 1, __ATOMIC_SEQ_CST); }
 
+	std::uint64_t made_by(unsigned lane) const
+	{
+		return __atomic_load_n(&arguments_.made[plan.threads + lane], __ATOMIC_ACQUIRE);
+	}
+
 	/* From when the GPU has begun until it has ended. */
-	template <typename Round> std::uint64_t play(unsigned me, Round &round)
+	template <typename Round> void play(unsigned me, Round &round)
 	{
 		std::uint64_t n = 0;
 
-		while (!__atomic_load_n(arguments_.started, __ATOMIC_ACQUIRE) && !over_)
+		while (!__atomic_load_n(arguments_.started, __ATOMIC_ACQUIRE) && !gpu_is_done_)
 			contend_pause();
-		while ((n < share_ || !over_) && round(me, n, arguments_.stop))
-			n++;
-		return n;
+		while ((n < share_ || !gpu_is_done_) && round(me, n, arguments_.stop))
+			__atomic_store_n(&rounds[me], ++n, __ATOMIC_RELAXED);
+		playing_--;
 	}
 
 	/* The threads must be joined whatever it does. */
@@ -120,23 +127,48 @@ private:
 		}
 	}
 
+	/* How much of the work is done, by those who are furthest behind. */
+	double part() const
+	{
+		std::uint64_t by_gpu = 0, least = share_;
+
+		for (unsigned lane = 0; lane < plan.lanes; lane++)
+			by_gpu += std::min(made_by(lane), arguments_.rounds);
+		for (unsigned me = 0; me < plan.threads; me++)
+			least = std::min(least, __atomic_load_n(&rounds[me], __ATOMIC_RELAXED));
+		return std::min(static_cast<double>(by_gpu) / static_cast<double>(plan.lanes * arguments_.rounds),
+				static_cast<double>(least) / static_cast<double>(share_));
+	}
+
+	/* Until the GPU has done its share. False: it reported an error, or somebody here has. */
+	bool look_at_gpu(const tandem::Signal &done)
+	{
+		bool enough = __atomic_load_n(arguments_.enough, __ATOMIC_RELAXED);
+
+		if (!enough && meanwhile())
+			set(&arguments_.enough);
+		if (!problem_.empty())
+			return false;
+		auto waited = queue_.wait(done, enough ? 100'000'000 : 1'000'000);
+		if (waited)
+			gpu_is_done_ = true;
+		return waited || waited.error().status == TANDEM_ERROR_TIMEOUT;
+	}
+
+	/* Until all have done their share. */
 	bool wait(const tandem::Signal &done)
 	{
 		auto limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(plan.seconds * time_scale());
-		bool enough = false;
 
 		while (std::chrono::steady_clock::now() < limit) {
-			if (!enough && meanwhile()) {
-				enough = true;
-				set(&arguments_.enough);
-			}
-			if (!problem_.empty())
-				return false;
-			auto waited = queue_.wait(done, enough ? 100'000'000 : 1'000'000);
-			if (waited)
+			if (gpu_is_done_ && !playing_)
 				return true;
-			if (waited.error().status != TANDEM_ERROR_TIMEOUT)
+			if (gpu_is_done_)
+				std::this_thread::sleep_for(std::chrono::milliseconds(1));
+			else if (!look_at_gpu(done))
 				return false;
+			if (plan.progress)
+				plan.progress(part());
 		}
 		return false;
 	}
@@ -146,7 +178,8 @@ private:
 	Pages control_; /* a page each for what is written at the end, at the start, and by each */
 	contend_arguments arguments_{};
 	std::uint64_t share_;
-	std::atomic<bool> over_ = false;
+	std::atomic<bool> gpu_is_done_ = false;
+	std::atomic<unsigned> playing_ = 0; /* CPU threads */
 	std::string problem_;
 };
 
@@ -178,6 +211,16 @@ private:
 std::uint64_t all(const Outcome &outcome)
 {
 	return outcome.by_cpu + outcome.by_gpu;
+}
+
+/*
+ * Who takes a lock that is handed on in turn waits until everybody before him has had a processor, so rounds are few. What counts
+ * are updates of the words that the lock guards.
+ */
+Plan guarded(Plan plan)
+{
+	plan.operations /= LOCK_WORDS;
+	return plan;
 }
 
 void judge_guarded(Verdict &verdict, const std::uint64_t *guarded, std::uint64_t torn, std::uint64_t expected)
@@ -223,8 +266,9 @@ Outcome counters(const tandem::Device &device, const Plan &plan)
 	return outcome;
 }
 
-Outcome ticket_lock(const tandem::Device &device, const Plan &plan)
+Outcome ticket_lock(const tandem::Device &device, const Plan &whole)
 {
+	const Plan plan = guarded(whole);
 	Fight fight(device, plan, sizeof(contend_ticket_state));
 	auto *lock = fight.shared.as<contend_ticket_state>();
 	Outcome outcome = fight.run("contend_ticket_lock", [&](std::uint64_t, std::uint64_t, const std::uint64_t *stop) {
@@ -236,8 +280,9 @@ Outcome ticket_lock(const tandem::Device &device, const Plan &plan)
 	return outcome;
 }
 
-Outcome mcs_lock(const tandem::Device &device, const Plan &plan)
+Outcome mcs_lock(const tandem::Device &device, const Plan &whole)
 {
+	const Plan plan = guarded(whole);
 	Fight fight(device, plan, sizeof(contend_mcs_state));
 	auto *lock = fight.shared.as<contend_mcs_state>();
 	Outcome outcome = fight.run("contend_mcs_lock", [&](std::uint64_t me, std::uint64_t, const std::uint64_t *stop) {

@@ -21,19 +21,20 @@ Mode mode();
 const char *mode_name();
 
 struct Plan {
-	std::uint64_t operations = 10000; /* of all participants together, at least */
+	std::uint64_t operations = 10000; /* of all participants together, at least; of a lock: updates of what it guards */
 	unsigned threads = 4;
 	std::uint32_t lanes = 16;
 	double seconds = 120; /* then everybody is told to stop, and that is a failure */
 	int map_flags = 0;    /* of the memory, beside MAP_PRIVATE | MAP_ANONYMOUS */
 	/* Called again and again on the calling thread while they fight, with the memory, until it says that it has done enough. */
 	std::function<bool(void *memory, std::uint64_t bytes)> meanwhile;
+	std::function<void(double part)> progress; /* called there, too: how much is done, 0 to 1 */
 };
 
 struct Outcome {
 	bool finished = false;      /* in time, and the GPU reported no error */
 	bool exact = false;
-	std::uint64_t by_cpu = 0;   /* operations */
+	std::uint64_t by_cpu = 0;   /* rounds: of operations, or of a lock's guarded words */
 	std::uint64_t by_gpu = 0;
 	double seconds = 0;
 	std::string text;           /* what was expected and found, or what went wrong */

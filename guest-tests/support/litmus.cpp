@@ -184,6 +184,8 @@ private:
 	litmus_arguments arguments_{};
 };
 
+} // namespace
+
 Outcome described(Outcome outcome)
 {
 	if (outcome.finished)
@@ -191,8 +193,6 @@ Outcome described(Outcome outcome)
 			       " in between in " + std::to_string(outcome.runs) + " runs";
 	return outcome;
 }
-
-} // namespace
 
 Outcome run(const tandem::Device &device, litmus_test test, Order order, std::uint64_t runs, std::uint64_t seed)
 {

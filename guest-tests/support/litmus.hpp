@@ -26,6 +26,9 @@ Outcome run(const tandem::Device &device, litmus_test test, Order order, std::ui
 /* Without the order: until a weak outcome is seen, or so much time has passed (of the default kernel; see time_scale.hpp). */
 Outcome seek_weak(const tandem::Device &device, litmus_test test, double seconds, std::uint64_t seed = 1);
 
+/* With a text that says what was seen, unless it has one that says what went wrong. */
+Outcome described(Outcome outcome);
+
 struct Named {
 	const char *name;
 	litmus_test test;

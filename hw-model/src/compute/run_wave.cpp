@@ -211,8 +211,11 @@ class TurnRunner {
     turn_.waits = yield_ = true;
   }
 
+  // Waiting costs patience, too: else lanes that spin, on values that are always late, keep the others waiting for very long.
   bool held(const Decoded& d) {
     wave_.pc = d.pc;
+    if (others_wait(wave_)) spend_patience(wave_, kHoldImpatience);
+    at_new_pc();
     turn_.held = yield_ = true;
     return false;
   }

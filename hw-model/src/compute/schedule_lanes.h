@@ -18,6 +18,7 @@ inline constexpr uint64_t kPatience = 4096;        // instructions that a group 
 inline constexpr uint64_t kRotation = 128;         // instructions of the turn of those who waited longest
 inline constexpr uint64_t kAtomicImpatience = 256; // an atomic costs as much patience as so many instructions
 inline constexpr uint64_t kPauseImpatience = 1024;
+inline constexpr uint64_t kHoldImpatience = 16;    // a tick in which the group waits for a late load
 
 // lane_pc of the active lanes is set (they part, or leave for a barrier). Chooses the group that runs; false: no lane can.
 bool choose_group(Wave& wave);
