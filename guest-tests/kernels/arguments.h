@@ -264,4 +264,18 @@ struct atomics_arguments {
 	uint64_t rounds;
 };
 
+enum { SCOPES_GROUPS = 8 };
+
+struct scopes_arguments {
+	uint64_t *system;     /* 2 words: of AMOs, and of LR/SC; CPU threads add to them, too */
+	uint64_t *device;     /* 2 words, which only lanes touch */
+	uint64_t *workgroup;  /* 2 words for each workgroup */
+	uint32_t *system32;   /* the same in 32 bits */
+	uint32_t *device32;
+	uint32_t *workgroup32;
+	uint64_t *mail;       /* 2 words for each workgroup: a letter and whether it is there */
+	uint64_t *wrong;      /* letters that were not what was sent */
+	uint64_t rounds;
+};
+
 #endif

@@ -29,9 +29,14 @@ static inline struct exchange_cell *exchange_claim(struct exchange_queue *queue,
 
 		if (distance < 0)
 			return 0;
-		if (distance > 0)
-			mine = __atomic_load_n(index, __ATOMIC_RELAXED);
-		else if (__atomic_compare_exchange_n(index, &mine, mine + 1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		if (distance > 0) {
+			uint64_t now = __atomic_load_n(index, __ATOMIC_RELAXED);
+
+			/* A cell is never ahead of the index that led to it, unless an update was lost. */
+			if (now == mine)
+				return 0;
+			mine = now;
+		} else if (__atomic_compare_exchange_n(index, &mine, mine + 1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 			*number = mine;
 			return cell;
 		}

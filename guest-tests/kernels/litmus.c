@@ -14,7 +14,7 @@ static void delay(const volatile struct litmus_arguments *a, uint64_t loads)
 TANDEM_KERNEL void litmus(const struct litmus_arguments *a)
 {
 	uint64_t party = 1 + tandem_local_id_x() / LITMUS_LANES, lane = tandem_local_id_x() % LITMUS_LANES, seed = a->seed;
-	struct litmus_cell *cells = a->cells + lane;
+	struct litmus_word *x = a->x + lane, *y = a->y + lane;
 	struct litmus_result *results = a->results[party] + lane;
 	uint32_t test = a->test, ordered = a->ordered;
 
@@ -24,6 +24,6 @@ TANDEM_KERNEL void litmus(const struct litmus_arguments *a)
 		if (a->parties > 2)
 			tandem_barrier();
 		delay(a, litmus_delay(seed, party, row) % 4);
-		litmus_run(test, ordered, party, cells + row * LITMUS_LANES, results + row * LITMUS_LANES);
+		litmus_run(test, ordered, party, &x[row * LITMUS_LANES].value, &y[row * LITMUS_LANES].value, &results[row * LITMUS_LANES]);
 	}
 }

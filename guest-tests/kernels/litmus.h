@@ -23,11 +23,13 @@ enum litmus_test {
 
 enum { LITMUS_PARTIES = 4, LITMUS_LANES = 32, LITMUS_ROWS = 8, LITMUS_BATCH = LITMUS_ROWS * LITMUS_LANES };
 
-struct litmus_cell {
-	uint64_t x;
-	uint64_t padding0[7];
-	uint64_t y;
-	uint64_t padding1[7];
+/*
+ * A cell is a word of each of two arrays. They share no page: what is done to one (it is taken from the CPUs for an atomic, and
+ * given back) orders nothing about the other.
+ */
+struct litmus_word {
+	uint64_t value;
+	uint64_t padding[7];
 };
 
 struct litmus_result {
@@ -45,7 +47,8 @@ struct litmus_arguments {
 	uint32_t ordered;
 	uint64_t cells_count;          /* a multiple of LITMUS_BATCH */
 	uint64_t parties;
-	struct litmus_cell *cells;
+	struct litmus_word *x;         /* cells_count each */
+	struct litmus_word *y;
 	struct litmus_result *results[LITMUS_PARTIES];
 	struct litmus_party *party;    /* LITMUS_PARTIES */
 	const uint64_t *stop;
@@ -109,66 +112,66 @@ static inline void litmus_load_store(struct litmus_result *r, const uint64_t *lo
  * Roles 0 and 1 write; 2 and 3 read, in opposite orders. A writer's store is seen before its next row, and it reads two words that
  * are nobody else's, so that a row takes it as long as a reader: else it would be done with all rows before they began.
  */
-static inline void litmus_iriw(uint64_t role, struct litmus_cell *c, struct litmus_result *r, uint32_t ordered)
+static inline void litmus_iriw(uint64_t role, uint64_t *x, uint64_t *y, struct litmus_result *r, uint32_t ordered)
 {
 	if (role < 2) {
-		LITMUS_STORE(role == 0 ? &c->x : &c->y, 1, __ATOMIC_RELAXED);
+		LITMUS_STORE(role == 0 ? x : y, 1, __ATOMIC_RELAXED);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		litmus_load_load(r, &r->first, &r->second, ordered);
 	} else if (role == 2) {
-		litmus_load_load(r, &c->x, &c->y, ordered);
+		litmus_load_load(r, x, y, ordered);
 	} else {
-		litmus_load_load(r, &c->y, &c->x, ordered);
+		litmus_load_load(r, y, x, ordered);
 	}
 }
 
 /* Which party does what. Party 0 is a CPU thread, the others are wavefronts. */
-static inline void litmus_run(uint32_t test, uint32_t ordered, uint64_t party, struct litmus_cell *c, struct litmus_result *r)
+static inline void litmus_run(uint32_t test, uint32_t ordered, uint64_t party, uint64_t *x, uint64_t *y, struct litmus_result *r)
 {
-	uint64_t *same_or_other = ordered ? &c->x : &c->y;
+	uint64_t *same_or_other = ordered ? x : y;
 
 	switch (test) {
 	case LITMUS_MP_GPU_WRITES:
 		if (party == 1)
-			litmus_store_store(&c->x, 1, &c->y, 1, ordered);
+			litmus_store_store(x, 1, y, 1, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, ordered);
+			litmus_load_load(r, y, x, ordered);
 		break;
 	case LITMUS_MP_CPU_WRITES:
 		if (party == 0)
-			litmus_store_store(&c->x, 1, &c->y, 1, ordered);
+			litmus_store_store(x, 1, y, 1, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, ordered);
+			litmus_load_load(r, y, x, ordered);
 		break;
 	case LITMUS_MP_ATOMIC_FLAG:
 		if (party == 1)
-			litmus_store_atomic(&c->x, &c->y, ordered);
+			litmus_store_atomic(x, y, ordered);
 		else
-			litmus_load_load(r, &c->y, &c->x, ordered);
+			litmus_load_load(r, y, x, ordered);
 		break;
 	case LITMUS_SB:
 		if (party == 0)
-			litmus_store_load(r, &c->x, &c->y, ordered);
+			litmus_store_load(r, x, y, ordered);
 		else
-			litmus_store_load(r, &c->y, &c->x, ordered);
+			litmus_store_load(r, y, x, ordered);
 		break;
 	case LITMUS_LB:
 		if (party == 0)
-			litmus_load_store(r, &c->x, &c->y, ordered);
+			litmus_load_store(r, x, y, ordered);
 		else
-			litmus_load_store(r, &c->y, &c->x, ordered);
+			litmus_load_store(r, y, x, ordered);
 		break;
 	case LITMUS_IRIW_CPU_WRITES:
-		litmus_iriw(party, c, r, ordered);
+		litmus_iriw(party, x, y, r, ordered);
 		break;
 	case LITMUS_IRIW_CPU_READS:
-		litmus_iriw(LITMUS_PARTIES - 1 - party, c, r, ordered);
+		litmus_iriw(LITMUS_PARTIES - 1 - party, x, y, r, ordered);
 		break;
 	case LITMUS_COHERENCE: /* the GPU writes twice; nothing but the place orders the writes */
 		if (party == 1)
-			litmus_store_store(&c->x, 1, same_or_other, 2, 0);
+			litmus_store_store(x, 1, same_or_other, 2, 0);
 		else
-			litmus_load_load(r, same_or_other, &c->x, 0);
+			litmus_load_load(r, same_or_other, x, 0);
 		break;
 	}
 }

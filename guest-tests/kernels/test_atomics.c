@@ -76,3 +76,71 @@ TANDEM_KERNEL void add_many32(const struct atomics_arguments *a)
 	for (uint64_t i = 0; i < a->rounds; i++)
 		__atomic_fetch_add(a->cells32, 1, __ATOMIC_RELAXED);
 }
+
+/* ---- scopes ---- */
+
+#define SCOPED_INCREMENTS(scope, name, bits)                                                                        \
+	static void name##bits(uint##bits##_t *words)                                                               \
+	{                                                                                                           \
+		uint##bits##_t seen;                                                                                \
+                                                                                                                    \
+		tandem_atomic_add##bits(&words[0], 1, __ATOMIC_RELAXED, scope);                                     \
+		do                                                                                                  \
+			seen = tandem_load_reserved##bits(&words[1], __ATOMIC_RELAXED, scope);                      \
+		while (!tandem_store_conditional##bits(&words[1], seen + 1, __ATOMIC_RELAXED, scope));              \
+	}
+
+SCOPED_INCREMENTS(TANDEM_SCOPE_SYSTEM, increment_system, 64)
+SCOPED_INCREMENTS(TANDEM_SCOPE_SYSTEM, increment_system, 32)
+SCOPED_INCREMENTS(TANDEM_SCOPE_DEVICE, increment_device, 64)
+SCOPED_INCREMENTS(TANDEM_SCOPE_DEVICE, increment_device, 32)
+SCOPED_INCREMENTS(TANDEM_SCOPE_WORKGROUP, increment_workgroup, 64)
+SCOPED_INCREMENTS(TANDEM_SCOPE_WORKGROUP, increment_workgroup, 32)
+
+TANDEM_KERNEL void scope_system(const struct scopes_arguments *a)
+{
+	for (uint64_t i = 0; i < a->rounds; i++) {
+		increment_system64(a->system);
+		increment_system32(a->system32);
+	}
+}
+
+TANDEM_KERNEL void scope_device(const struct scopes_arguments *a)
+{
+	for (uint64_t i = 0; i < a->rounds; i++) {
+		increment_device64(a->device);
+		increment_device32(a->device32);
+	}
+}
+
+TANDEM_KERNEL void scope_workgroup(const struct scopes_arguments *a)
+{
+	uint64_t group = tandem_group_id_x();
+
+	for (uint64_t i = 0; i < a->rounds; i++) {
+		increment_workgroup64(a->workgroup + 2 * group);
+		increment_workgroup32(a->workgroup32 + 2 * group);
+	}
+}
+
+/*
+ * Letters go round, from each workgroup to the next one, by plain stores and an exchange that orders them for the device. The first
+ * lane of each workgroup is its postman; the first workgroup begins.
+ */
+TANDEM_KERNEL void scope_mail(const struct scopes_arguments *a)
+{
+	uint64_t me = tandem_group_id_x(), *mine = a->mail + 2 * me, *next = a->mail + 2 * ((me + 1) % SCOPES_GROUPS);
+
+	if (tandem_local_id_x() != 0)
+		return;
+	for (uint64_t i = 0; i < a->rounds; i++) {
+		if (me != 0 || i != 0) {
+			while (!tandem_atomic_swap64(&mine[1], 0, __ATOMIC_ACQUIRE, TANDEM_SCOPE_DEVICE))
+				;
+			if (*(volatile uint64_t *)&mine[0] != i * SCOPES_GROUPS + me)
+				tandem_atomic_add64(a->wrong, 1, __ATOMIC_RELAXED, TANDEM_SCOPE_DEVICE);
+		}
+		*(volatile uint64_t *)&next[0] = i * SCOPES_GROUPS + me + 1;
+		tandem_atomic_swap64(&next[1], 1, __ATOMIC_RELEASE, TANDEM_SCOPE_DEVICE);
+	}
+}

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "time_scale.hpp"
@@ -77,15 +79,16 @@ public:
 		for (unsigned me = 0; me < plan.threads; me++)
 			threads.emplace_back([this, me, &round] { play(me, round); });
 		outcome.finished = sent && wait(done);
+		outcome.stuck = stuck_;
 		if (!outcome.finished)
-			set(&arguments_.stop);
+			stop(done);
 		gpu_is_done_ = true;
 		for (auto &thread : threads)
 			thread.join();
 		for (unsigned lane = 0; lane < plan.lanes; lane++)
 			rounds[plan.threads + lane] = made_by(lane);
 		if (!outcome.finished)
-			outcome.text = "not finished: " + (problem_.empty() ? queue_.describe() : problem_) + "; ";
+			outcome.text = stuck_ ? "somebody was stuck; " : "not finished: " + (problem_.empty() ? queue_.describe() : problem_) + "; ";
 		for (unsigned me = 0; me < rounds.size(); me++)
 			(me < plan.threads ? outcome.by_cpu : outcome.by_gpu) += rounds[me];
 		outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -98,6 +101,14 @@ public:
 
 private:
 	static void set(const std::uint64_t *const *flag) { __atomic_store_n(const_cast<std::uint64_t *>(*flag), 1, __ATOMIC_SEQ_CST); }
+
+	/* Everybody gives up. Lanes may still look at what they fight for, until they have seen it. */
+	void stop(const tandem::Signal &done)
+	{
+		set(&arguments_.stop);
+		if (!gpu_is_done_)
+			queue_.wait(done, 10'000'000'000 * time_scale());
+	}
 
 	std::uint64_t made_by(unsigned lane) const
 	{
@@ -140,6 +151,24 @@ private:
 				static_cast<double>(least) / static_cast<double>(share_));
 	}
 
+	/* Has somebody who is not through made no round for so long? Only then is slowness ruled out. */
+	bool look_for_stuck()
+	{
+		auto now = std::chrono::steady_clock::now();
+
+		if (plan.stuck_seconds == 0)
+			return false;
+		for (unsigned who = 0; who < seen_.size(); who++) {
+			bool is_lane = who >= plan.threads;
+			std::uint64_t made = is_lane ? made_by(who - plan.threads) : __atomic_load_n(&rounds[who], __ATOMIC_RELAXED);
+
+			if (made != seen_[who].rounds || made >= (is_lane ? arguments_.rounds : share_))
+				seen_[who] = {made, now};
+			stuck_ |= now - seen_[who].at > std::chrono::duration<double>(plan.stuck_seconds * time_scale());
+		}
+		return stuck_;
+	}
+
 	/* Until the GPU has done its share. False: it reported an error, or somebody here has. */
 	bool look_at_gpu(const tandem::Signal &done)
 	{
@@ -169,10 +198,19 @@ private:
 				return false;
 			if (plan.progress)
 				plan.progress(part());
+			if (look_for_stuck())
+				return false;
 		}
 		return false;
 	}
 
+	struct Seen {
+		std::uint64_t rounds = 0;
+		std::chrono::steady_clock::time_point at = std::chrono::steady_clock::now();
+	};
+
+	std::vector<Seen> seen_ = std::vector<Seen>(plan.threads + plan.lanes);
+	bool stuck_ = false;
 	tandem::Module module_;
 	tandem::Queue queue_;
 	Pages control_; /* a page each for what is written at the end, at the start, and by each */
@@ -344,10 +382,39 @@ Outcome hash_table(const tandem::Device &device, const Plan &plan)
 
 namespace {
 
-/* Values that participant `me` exchanges in rounds 0 .. n - 1. */
-std::uint64_t exchanged_in(std::uint64_t me, std::uint64_t n)
+/* The words of contend_operations that have this width, and what happens there. */
+template <typename Word> struct Operations {
+	const char *kernel;
+	void (*operate)(contend_operations *, std::uint64_t me, std::uint64_t round);
+	Word contend_operations::*bits;
+	Word contend_operations::*xored;
+	Word contend_operations::*swapped;
+	Word contend_operations::*greatest;
+	Word contend_operations::*least;
+	Word contend_operations::*reserved;
+	std::uint64_t (contend_operations::*out)[CONTEND_PARTICIPANTS];
+};
+
+constexpr Operations<std::uint64_t> operations_64 = {
+	"contend_operations64",        contend_operate64,          &contend_operations::bits,     &contend_operations::xored,
+	&contend_operations::swapped,  &contend_operations::greatest, &contend_operations::least, &contend_operations::reserved,
+	&contend_operations::out,
+};
+
+constexpr Operations<std::uint32_t> operations_32 = {
+	"contend_operations32",         contend_operate32,            &contend_operations::bits32,  &contend_operations::xored32,
+	&contend_operations::swapped32, &contend_operations::greatest32, &contend_operations::least32, &contend_operations::reserved32,
+	&contend_operations::out32,
+};
+
+/* The sum of what participant `me` puts into the exchange in rounds 0 .. n - 1. */
+template <typename Word> std::uint64_t exchanged_in(std::uint64_t me, std::uint64_t n)
 {
-	return CONTEND_PARTICIPANTS * (n * (n - 1) / 2) + n * (me + 1);
+	std::uint64_t sum = 0;
+
+	for (std::uint64_t round = 0; round < n; round++)
+		sum += static_cast<Word>(round * CONTEND_PARTICIPANTS + me + 1);
+	return sum;
 }
 
 std::uint64_t odd_rounds_mask(const std::vector<std::uint64_t> &rounds)
@@ -359,61 +426,54 @@ std::uint64_t odd_rounds_mask(const std::vector<std::uint64_t> &rounds)
 	return mask;
 }
 
+/* What only lanes put in, growing from round to round. */
+std::uint64_t greatest_value(const std::vector<std::uint64_t> &rounds, unsigned first_lane)
+{
+	std::uint64_t greatest = 0;
+
+	for (std::uint64_t me = first_lane; me < rounds.size(); me++)
+		if (rounds[me])
+			greatest = std::max(greatest, (rounds[me] - 1) * CONTEND_PARTICIPANTS + me + 1);
+	return greatest;
+}
+
+template <typename Word> Outcome operations(const tandem::Device &device, const Plan &plan, const Operations<Word> &words)
+{
+	Fight fight(device, plan, sizeof(contend_operations));
+	auto *o = fight.shared.as<contend_operations>();
+
+	o->*words.least = std::numeric_limits<std::make_signed_t<Word>>::max();
+	Outcome outcome = fight.run(words.kernel, [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
+		words.operate(o, me, n);
+		return true;
+	});
+	Verdict verdict(outcome);
+	std::uint64_t in = 0, out = o->*words.swapped;
+	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
+		in += exchanged_in<Word>(me, fight.rounds[me]);
+		out += (o->*words.out)[me];
+	}
+	verdict.equal("old values that cannot have been", o->wrong, 0);
+	verdict.equal("amoor, amoand: the bits", o->*words.bits, 0);
+	verdict.equal("amoxor: the bits", o->*words.xored, odd_rounds_mask(fight.rounds));
+	verdict.equal("amoswap: the sum of what came out", out, in);
+	verdict.equal("lr, sc: the counter", o->*words.reserved, static_cast<Word>(all(outcome)));
+	auto greatest = static_cast<Word>(greatest_value(fight.rounds, plan.threads));
+	verdict.equal("amomax, amomaxu", o->*words.greatest, greatest);
+	verdict.equal("amomin, amominu", o->*words.least, static_cast<Word>(~greatest) >> 1);
+	return outcome;
+}
+
 } // namespace
 
 Outcome operations64(const tandem::Device &device, const Plan &plan)
 {
-	Fight fight(device, plan, sizeof(contend_operations));
-	auto *o = fight.shared.as<contend_operations>();
-
-	o->least = INT64_MAX;
-	Outcome outcome = fight.run("contend_operations64", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
-		contend_operate64(o, me, n);
-		return true;
-	});
-	Verdict verdict(outcome);
-	std::uint64_t in = 0, out = o->swapped, last = fight.rounds.back() - 1;
-	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
-		in += exchanged_in(me, fight.rounds[me]);
-		out += o->out[me];
-	}
-	verdict.equal("old values that cannot have been", o->wrong, 0);
-	verdict.equal("amoor, amoand: the bits", o->bits, 0);
-	verdict.equal("amoxor: the bits", o->xored, odd_rounds_mask(fight.rounds));
-	verdict.equal("amoswap: the sum of what came out", out, in);
-	verdict.equal("lr, sc: the counter", o->reserved, all(outcome));
-	std::uint64_t greatest = last * CONTEND_PARTICIPANTS + fight.rounds.size();
-	verdict.equal("amomax, amomaxu", o->greatest, greatest);
-	verdict.equal("amomin, amominu", o->least, ~greatest >> 1);
-	return outcome;
+	return operations(device, plan, operations_64);
 }
 
 Outcome operations32(const tandem::Device &device, const Plan &plan)
 {
-	Fight fight(device, plan, sizeof(contend_operations));
-	auto *o = fight.shared.as<contend_operations>();
-
-	o->least32 = INT32_MAX;
-	Outcome outcome = fight.run("contend_operations32", [&](std::uint64_t me, std::uint64_t n, const std::uint64_t *) {
-		contend_operate32(o, me, n);
-		return true;
-	});
-	Verdict verdict(outcome);
-	std::uint64_t in = 0, out = o->swapped32, last = fight.rounds.back() - 1;
-	for (std::uint64_t me = 0; me < fight.rounds.size(); me++) {
-		for (std::uint64_t n = 0; n < fight.rounds[me]; n++)
-			in += static_cast<std::uint32_t>(n * CONTEND_PARTICIPANTS + me + 1);
-		out += o->out32[me];
-	}
-	verdict.equal("old values that cannot have been", o->wrong, 0);
-	verdict.equal("amoor, amoand: the bits", o->bits32, 0);
-	verdict.equal("amoxor: the bits", o->xored32, odd_rounds_mask(fight.rounds));
-	verdict.equal("amoswap: the sum of what came out", out, in);
-	verdict.equal("lr, sc: the counter", o->reserved32, static_cast<std::uint32_t>(all(outcome)));
-	std::uint32_t greatest = static_cast<std::uint32_t>(last * CONTEND_PARTICIPANTS + fight.rounds.size());
-	verdict.equal("amomax, amomaxu", o->greatest32, greatest);
-	verdict.equal("amomin, amominu", o->least32, ~greatest >> 1);
-	return outcome;
+	return operations(device, plan, operations_32);
 }
 
 } // namespace contention

@@ -25,6 +25,7 @@ struct Plan {
 	unsigned threads = 4;
 	std::uint32_t lanes = 16;
 	double seconds = 120; /* then everybody is told to stop, and that is a failure */
+	double stuck_seconds = 0; /* not 0: whoever makes no round for so long is stuck, and everybody is told to stop */
 	int map_flags = 0;    /* of the memory, beside MAP_PRIVATE | MAP_ANONYMOUS */
 	/* Called again and again on the calling thread while they fight, with the memory, until it says that it has done enough. */
 	std::function<bool(void *memory, std::uint64_t bytes)> meanwhile;
@@ -33,6 +34,7 @@ struct Plan {
 
 struct Outcome {
 	bool finished = false;      /* in time, and the GPU reported no error */
+	bool stuck = false;         /* somebody waited for what will never come */
 	bool exact = false;
 	std::uint64_t by_cpu = 0;   /* rounds: of operations, or of a lock's guarded words */
 	std::uint64_t by_gpu = 0;

@@ -55,9 +55,9 @@ Verdict judge_pair(const litmus_result &r, std::uint64_t last)
 }
 
 /* One word, written 1 and then 2: what is read first is never newer than what is read second, and 2 stays. */
-Verdict judge_one_word(const litmus_cell &cell, const litmus_result &r)
+Verdict judge_one_word(std::uint64_t at_the_end, const litmus_result &r)
 {
-	if (r.first > r.second || cell.x != 2)
+	if (r.first > r.second || at_the_end != 2)
 		return Verdict::Weak;
 	return r.first != 0 && r.first != 2 ? Verdict::Between : r.first != r.second ? Verdict::Between : Verdict::Plain;
 }
@@ -86,7 +86,7 @@ Verdict judge(const litmus_arguments &a, std::uint64_t i)
 	case LITMUS_IRIW_CPU_READS:
 		return judge_readers(one, zero);
 	case LITMUS_COHERENCE:
-		return a.ordered ? judge_one_word(a.cells[i], zero) : judge_pair(zero, 2);
+		return a.ordered ? judge_one_word(a.x[i].value, zero) : judge_pair(zero, 2);
 	default:
 		return judge_pair(zero, 1);
 	}
@@ -95,14 +95,15 @@ Verdict judge(const litmus_arguments &a, std::uint64_t i)
 class Arena {
 public:
 	Arena(const tandem::Device &device, litmus_test test, Order order)
-		: gpu_parties_(parties_of(test) - 1), module_(device.module("litmus.elf").take()), queue_(device.queue().take()), cells_(cells_at_a_time),
+		: gpu_parties_(parties_of(test) - 1), module_(device.module("litmus.elf").take()), queue_(device.queue().take()), x_(cells_at_a_time), y_(cells_at_a_time),
 		  results_(LITMUS_PARTIES * cells_at_a_time), parties_(LITMUS_PARTIES), stop_(1)
 	{
 		arguments_.test = test;
 		arguments_.ordered = order == Order::Kept;
 		arguments_.cells_count = cells_at_a_time;
 		arguments_.parties = 1 + gpu_parties_;
-		arguments_.cells = cells_.get();
+		arguments_.x = x_.get();
+		arguments_.y = y_.get();
 		for (unsigned party = 0; party < LITMUS_PARTIES; party++)
 			arguments_.results[party] = results_.get() + party * cells_at_a_time;
 		arguments_.party = parties_.get();
@@ -114,7 +115,8 @@ public:
 	{
 		auto done = tandem::Signal::create().take();
 
-		cells_.clear(cells_at_a_time);
+		x_.clear(cells_at_a_time);
+		y_.clear(cells_at_a_time);
 		results_.clear(LITMUS_PARTIES * cells_at_a_time);
 		parties_.clear(LITMUS_PARTIES);
 		arguments_.seed = seed;
@@ -139,7 +141,7 @@ private:
 			for (std::uint64_t i = row * LITMUS_LANES; i < (row + 1) * LITMUS_LANES; i++) {
 				for (std::uint64_t spin = spins(row); spin; spin--)
 					__asm__ volatile("");
-				litmus_run(arguments_.test, arguments_.ordered, 0, &cells_.get()[i], &arguments_.results[0][i]);
+				litmus_run(arguments_.test, arguments_.ordered, 0, &x_.get()[i].value, &y_.get()[i].value, &arguments_.results[0][i]);
 			}
 		}
 	}
@@ -177,7 +179,8 @@ private:
 	unsigned gpu_parties_;
 	tandem::Module module_;
 	tandem::Queue queue_;
-	Zeroes<litmus_cell> cells_;
+	Zeroes<litmus_word> x_;
+	Zeroes<litmus_word> y_;
 	Zeroes<litmus_result> results_;
 	Zeroes<litmus_party> parties_;
 	Zeroes<std::uint64_t> stop_;

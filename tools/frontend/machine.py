@@ -36,6 +36,7 @@ class MachineConfig:
     gpu_present: bool = True
     gpus: int = 1
     fabric: bool = True
+    atomic_ops: bool = True
     trace: str = None
     kernel: str = "default"
     kernel_arguments: list = field(default_factory=list)
@@ -95,7 +96,8 @@ def gpu(config, number):
         properties.append(f"fabric={number}")
     if config.trace:
         properties.append(f"trace={escape(trace_file(config.trace, number))}")
-    port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,x-atomic-completer=on,chassis={number + 1}"
+    completer = "on" if config.atomic_ops else "off"
+    port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,x-atomic-completer={completer},chassis={number + 1}"
     return ["-device", port, "-device", ",".join(["tandem-gpu", *properties])]
 
 

@@ -123,6 +123,29 @@ TEST(Fairness, SpinOnAPlainLoad) {
   EXPECT_EQ(bench.listener.done.size(), 1u);
 }
 
+// The same where loads are late: waiting for one costs patience, too, or the setter would have its turn after thousands of loads.
+TEST(Fairness, SpinOnALateLoad) {
+  ComputeConfig config;
+  config.load_reorder = true;
+  for (config.seed = 1; config.seed <= 10; ++config.seed) {
+    Bench bench(config);
+    Program p(kCode);
+    prologue(p);
+    p.branch(0, s0, x0, "setter");
+    p.label("spin");
+    p << ld(t0, a0, 1024);
+    p.branch(0, t0, x0, "spin");
+    p << ret();
+    p.label("setter");
+    p << addi(t0, x0, 1) << sd(t0, a0, 1024) << ret();
+    bench.load(p);
+    bench.launch();
+    uint64_t ticks = 0;
+    while (!bench.unit->idle() && ticks < 20'000) ticks += bench.unit->run(1);
+    EXPECT_TRUE(bench.unit->idle()) << config.seed;
+  }
+}
+
 // The waiting lanes are ahead, the lane that they wait for comes later by program counter and loops backwards.
 TEST(Fairness, TwoLanesPassATokenBackAndForth) {
   Bench bench;

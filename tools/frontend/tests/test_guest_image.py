@@ -97,6 +97,7 @@ class MachineTest(unittest.TestCase):
                           "tandem-gpu,id=gpu1,bus=gpuport1,seed=1,fabric=1,trace=/a.b/c.gpu1.trace"])
         self.assertEqual([device.split("chassis=")[1] for device in devices if "chassis" in device], ["1", "2"])
         self.assertTrue(all("x-atomic-completer=on" in device for device in devices if "chassis" in device))
+        self.assertIn("x-atomic-completer=off", " ".join(self.command(atomic_ops=False)))
         self.assertNotIn("tandem-gpu", " ".join(self.command(gpus=2, gpu_present=False)))
 
     def test_gpus_share_a_link_if_there_are_several_and_unless_asked_otherwise(self):
