@@ -155,8 +155,8 @@ void tandem_copy_finish(struct tandem_copy *copy)
 }
 
 /*
- * Adds pages first .. first + pages - 1 of the caller's, which begin at these two pages and lie in a
- * row there. No source: they are filled with zeros. tdev's copy engine must reach both.
+ * Adds pages first .. first + pages - 1 of the caller's, which begin at these two pages and lie in
+ * a row there. No source: they are filled with zeros. tdev's copy engine must reach both.
  */
 void tandem_copy_add(struct tandem_copy *copy, struct tandem_device *tdev, unsigned int first,
 		     unsigned int pages, const struct page *source, const struct page *destination)

@@ -81,8 +81,8 @@ static struct tandem_block *tandem_evict_choose(struct tandem_vram *vram)
 /* ---- how ---- */
 
 /*
- * A huge page for which the system has no huge page: by way of its mapping, where it is known, it is
- * split and comes home in small ones.
+ * A huge page for which the system has no huge page: by way of its mapping, where it is known, it
+ * is split and comes home in small ones.
  */
 static void tandem_evict_by_mapping(struct tandem_vram *vram, u64 index,
 				    enum tandem_migrate_cause cause, struct tandem_moved *moved)
@@ -149,8 +149,8 @@ static bool tandem_room_try(struct tandem_vram *vram, unsigned int pages, bool b
 
 /*
  * Room for so many pages, at most 512: a block of one's own for a whole one and for many pages, so
- * that they lie together; else pages of open blocks. Evicts if need be; no lock may be held. -ENOMEM:
- * nothing could be evicted. -ENODEV: the device is being let go.
+ * that they lie together; else pages of open blocks. Evicts if need be; no lock may be held.
+ * -ENOMEM: nothing could be evicted. -ENODEV: the device is being let go.
  */
 int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole,
 			struct tandem_room *room)
@@ -186,9 +186,9 @@ static void tandem_evict_lose_all(struct tandem_vram *vram)
 }
 
 /*
- * When this returns VRAM is empty, for good. A page that somebody holds for a moment is tried again;
- * a poisoned one, and every one of a device that does not answer any more, goes with the processes
- * that map it.
+ * When this returns VRAM is empty, for good. A page that somebody holds for a moment is tried
+ * again; a poisoned one, and every one of a device that does not answer any more, goes with the
+ * processes that map it.
  */
 void tandem_vram_evacuate(struct tandem_vram *vram)
 {

@@ -5,8 +5,8 @@
  * Whatever Linux wants with the page next (a CPU access, fork, reclaim ...) comes as a notifier and
  * gets it back like any other page.
  *
- * Also here: how long each side keeps a page that both want, so that both get on. The mapping itself
- * is tandem_window.c's; docs/locking.md shows the races.
+ * Also here: how long each side keeps a page that both want, so that both get on. The mapping
+ * itself is tandem_window.c's; docs/locking.md shows the races.
  */
 #include <linux/delay.h>
 #include <linux/hash.h>
@@ -193,15 +193,16 @@ u64 tandem_hold_replay_ns(void)
 
 /* ---- taking a page ---- */
 
-/* Pages of one GPU are one owner's, whichever of its address spaces asks: it is atomic to itself. */
+/* Pages of one GPU are one owner's, whichever address space asks: it is atomic to itself. */
 static void *tandem_exclusive_owner(struct tandem_as *as)
 {
 	return as->tdev;
 }
 
 /*
- * Is this Linux telling us what we are doing ourselves? Taking a page changes nothing for the device
- * that takes it. Another GPU's call, of this driver or of another, is an invalidation like any.
+ * Is this Linux telling us what we are doing ourselves? Taking a page changes nothing for the
+ * device that takes it. Another GPU's call, of this driver or of another, is an invalidation like
+ * any.
  */
 bool tandem_exclusive_is_ours(struct tandem_as *as, const struct mmu_notifier_range *range)
 {
@@ -221,8 +222,8 @@ static int tandem_exclusive_check(struct tandem_as *as, u64 va)
 }
 
 /*
- * The other way: the page goes to VRAM, where a CPU access brings it home from. 0: it was tried, and
- * for memory of that kind it is worth trying again.
+ * The other way: the page goes to VRAM, where a CPU access brings it home from. 0: it was tried,
+ * and for memory of that kind it is worth trying again.
  */
 int tandem_atomics_to_vram(struct tandem_as *as, u64 va, struct tandem_moved *moved)
 {
@@ -248,8 +249,8 @@ static bool tandem_exclusive_is_skipped(struct tandem_as *as)
 /*
  * Takes the page, which must be present and writable, out of the CPUs' page tables. On success *pfn
  * is it, and its folio is locked: until tandem_exclusive_release() no CPU access takes it back, and
- * before that it has to be mapped. mmap_lock stays held as long: fork() fails with EBUSY if it meets
- * an exclusive page whose folio is locked. -EOPNOTSUPP: it is of a kind that cannot be taken.
+ * before that it has to be mapped. mmap_lock stays held as long: fork() fails with EBUSY if it
+ * meets an exclusive page whose folio is locked. -EOPNOTSUPP: it is of a kind that cannot be taken.
  */
 int tandem_exclusive_make(struct tandem_as *as, u64 va, unsigned long *pfn, struct folio **folio)
 {

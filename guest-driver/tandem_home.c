@@ -122,9 +122,9 @@ static int tandem_home_locked(struct tandem_migration *m)
 }
 
 /*
- * Brings home what of [start, end), inside one 2 MiB block and one VMA, lies in VRAM of the owner of
- * this GPU, which need not be the address space's. The caller has a reference to mm_users and holds
- * no lock.
+ * Brings home what of [start, end), inside one 2 MiB block and one VMA, lies in VRAM of the owner
+ * of this GPU, which need not be the address space's. The caller has a reference to mm_users and
+ * holds no lock.
  */
 int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 start, u64 end,
 			enum tandem_migrate_cause cause, struct tandem_moved *moved)
@@ -149,8 +149,8 @@ int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 st
 /* ---- whole blocks, whoever maps them ---- */
 
 /*
- * Brings home the pages of a block that are in use, by their frames: no mm, no mmap_lock. No page is
- * given out of it meanwhile. -EAGAIN: a huge page has to be split for that.
+ * Brings home the pages of a block that are in use, by their frames: no mm, no mmap_lock. No page
+ * is given out of it meanwhile. -EAGAIN: a huge page has to be split for that.
  */
 int tandem_migrate_home_block(struct tandem_vram *vram, u64 index, const unsigned long *busy,
 			      enum tandem_migrate_cause cause, struct tandem_moved *moved)
@@ -268,7 +268,7 @@ vm_fault_t tandem_migrate_cpu_fault(struct vm_fault *vmf)
 	index = tandem_page_index(vram, vmf->page) + ((vmf->address - start) >> PAGE_SHIFT);
 	if (tandem_vram_is_retired(vram, index, 1))
 		return VM_FAULT_HWPOISON;
-	/* For the statistics: the one that filled the block, who need not be the one that faults. */
+	/* For the statistics: the one that filled the block, not always the one that faults. */
 	as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
 	m = tandem_migration_begin(vram->tdev, as, start, start + bytes, TANDEM_MIGRATE_CPU_FAULT);
 	if (m) {

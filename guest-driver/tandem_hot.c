@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Access counters: the hardware says which regions beyond VRAM the GPU reaches most, and those whose
- * range asks for it (TANDEM_RANGE_COUNTED) move to VRAM, whatever the fault did with them.
+ * Access counters: the hardware says which regions beyond VRAM the GPU reaches most, and those
+ * whose range asks for it (TANDEM_RANGE_COUNTED) move to VRAM, whatever the fault did with them.
  *
  * A report comes once until ACCESS_CLEAR. A region that nobody wants moved is never cleared, so it
  * costs one event; what finds no room in the list is cleared, and reported again if it stays hot.

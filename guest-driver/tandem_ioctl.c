@@ -66,7 +66,8 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 
 static int tandem_ioctl_init(struct tandem_as *as, struct tandem_ioc_init *args)
 {
-	if (args->flags & ~TANDEM_INIT_MIGRATE || args->reserved0 || args->reserved[0] || args->reserved[1])
+	if (args->flags & ~TANDEM_INIT_MIGRATE || args->reserved0 || args->reserved[0] ||
+	    args->reserved[1])
 		return -EINVAL;
 	switch (args->translation) {
 	case TANDEM_TRANSLATION_MIRROR:

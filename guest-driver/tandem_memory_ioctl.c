@@ -195,9 +195,11 @@ int tandem_memory_map_present(struct tandem_as *as, u64 start, u64 end)
 	if (!look)
 		return -ENOMEM;
 	for (; !ret && va < end && tandem_memory_next(as, &va, &next, end, &may_fault); va = next) {
-		ret = signal_pending(current) ? -EINTR : tandem_look(look, as->tdev, as->mm, va, next);
+		ret = signal_pending(current) ? -EINTR :
+						tandem_look(look, as->tdev, as->mm, va, next);
 		if (!ret)
-			tandem_look_map(as, look, va, (next - va) >> PAGE_SHIFT, TANDEM_LOOK_PRESENT);
+			tandem_look_map(as, look, va, (next - va) >> PAGE_SHIFT,
+					TANDEM_LOOK_PRESENT);
 		cond_resched();
 	}
 	kvfree(look);

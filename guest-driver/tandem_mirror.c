@@ -2,8 +2,8 @@
 /*
  * Mirror translation, the side that follows Linux: the process's memory is watched, and when Linux
  * changes its mind the device forgets: chunk lock -> set_seq, clear, send -> unlock -> wait for the
- * acknowledgement. The other direction is the fault (tandem_window.c); docs/locking.md shows the two
- * against each other.
+ * acknowledgement. The other direction is the fault (tandem_window.c); docs/locking.md shows the
+ * two against each other.
  *
  * Each chunk of 64 MiB has one interval notifier, made when the device first faults there. Smaller
  * chunks mean more callbacks and more commands for one large munmap; larger ones mean that faults
@@ -158,7 +158,7 @@ static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
 	return ret;
 }
 
-/* NULL if the device never asked for anything there. Chunks stay until the address space is freed. */
+/* NULL if the device never asked for anything there. Chunks stay as long as the address space. */
 struct tandem_chunk *tandem_chunk_find(struct tandem_as *as, u64 va)
 {
 	return xa_load(&as->chunks, va >> TANDEM_CHUNK_SHIFT);

@@ -113,7 +113,8 @@ static void tandem_poison_tell_mm(struct tandem_vram *vram, struct tandem_look *
 				  enum tandem_poison_word word)
 {
 	u64 places[TANDEM_POISON_PLACES];
-	unsigned int i, count = tandem_poison_places(mm, page_pgoff(page_folio(page), page), places);
+	pgoff_t offset = page_pgoff(page_folio(page), page);
+	unsigned int i, count = tandem_poison_places(mm, offset, places);
 
 	for (i = 0; i < count; i++) {
 		if (tandem_look(look, vram->tdev, mm, places[i], places[i] + PAGE_SIZE) ||
@@ -179,7 +180,7 @@ static struct page *tandem_poison_rescue(struct page *page)
 	return rescue;
 }
 
-/* Until Linux has been told, whoever is quick reads what was there. False: it could not be moved. */
+/* Until Linux has been told, whoever is quick reads what was there. False: it did not move. */
 static bool tandem_poison_replace(struct tandem_vram *vram, u64 index)
 {
 	unsigned long src = vram->first_pfn + index, dst = 0;

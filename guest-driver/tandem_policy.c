@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who decides where a page should be when the GPU faults on it: the wish for its range, the wish for
- * the whole address space, and the thrash detector, which sees to it that a block that both sides
- * use does not travel to and fro for ever.
+ * Who decides where a page should be when the GPU faults on it: the wish for its range, the wish
+ * for the whole address space, and the thrash detector, which sees to it that a block that both
+ * sides use does not travel to and fro for ever.
  */
 #include <linux/jiffies.h>
 #include <linux/slab.h>
@@ -116,7 +116,7 @@ void tandem_policy_get(struct tandem_policy *policy, struct tandem_ioc_range *ar
 
 /* trips_lock. */
 struct tandem_trip {
-	bool away;                  /* moved to VRAM, and no CPU fault has brought any of it back yet */
+	bool away;                  /* moved to VRAM, and no CPU fault has brought any of it back */
 	unsigned int returns;       /* in the time that began at `since` */
 	unsigned long since;        /* jiffies */
 	unsigned long pinned_until; /* jiffies; meaningful if pinned */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A process's wishes for ranges of its addresses (RANGE_SET, RANGE_GET). What they lead to stands in
- * tandem_policy.c; ACCESSED_BY and the first COUNTED do something at once.
+ * A process's wishes for ranges of its addresses (RANGE_SET, RANGE_GET). What they lead to stands
+ * in tandem_policy.c; ACCESSED_BY and the first COUNTED do something at once.
  */
 #include "tandem_as.h"
 
 #define TANDEM_RANGE_FIELDS (TANDEM_RANGE_PREFERRED | TANDEM_RANGE_FLAGS)
-#define TANDEM_RANGE_ALL    (TANDEM_RANGE_ACCESSED_BY | TANDEM_RANGE_READ_MOSTLY | TANDEM_RANGE_COUNTED)
+#define TANDEM_RANGE_ALL    (TANDEM_RANGE_ACCESSED_BY | TANDEM_RANGE_READ_MOSTLY | \
+			     TANDEM_RANGE_COUNTED)
 
 static int tandem_range_check(const struct tandem_ioc_range *args)
 {

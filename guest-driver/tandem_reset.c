@@ -101,9 +101,9 @@ int tandem_device_start(struct tandem_device *tdev)
 }
 
 /*
- * Counting costs every access beyond VRAM something, so it begins with the first range that asks for
- * it, and outlives resets. The register write makes the TLBs forget what they have: from then on all
- * accesses count.
+ * Counting costs every access beyond VRAM something, so it begins with the first range that asks
+ * for it, and outlives resets. The register write makes the TLBs forget what they have: from then
+ * on all accesses count.
  */
 void tandem_hw_count_accesses(struct tandem_device *tdev)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fault service of one address space: takes all the records that wait, sorts them, serves pages that
- * lie one behind the other together and each page once, cancels what cannot be served, and lets the
- * device try again with one REPLAY for the batch.
+ * Fault service of one address space: takes all the records that wait, sorts them, serves pages
+ * that lie one behind the other together and each page once, cancels what cannot be served, and
+ * lets the device try again with one REPLAY for the batch.
  *
  * A record may be old: served by a neighbour's fault-around, or overtaken by an invalidation. It
  * never hurts to map what the process has mapped now, and the REPLAY makes the device record anew
@@ -132,8 +132,8 @@ static bool tandem_service_wants_page(struct tandem_as *as, const struct tandem_
 }
 
 /*
- * Can it be served together with the fault before it? Not what is mapped already: asking Linux for a
- * page that was taken for atomics would give it back.
+ * Can it be served together with the fault before it? Not what is mapped already: asking Linux for
+ * a page that was taken for atomics would give it back.
  */
 static bool tandem_service_joins(struct tandem_as *as, const struct tandem_fault *before,
 				 const struct tandem_fault *fault)
@@ -164,8 +164,8 @@ static unsigned int tandem_service_run_length(struct tandem_as *as, const struct
 }
 
 /*
- * How these pages are to be had: all of them the same way, together with what of the 2 MiB around is
- * wished to be where they are, and with nothing else.
+ * How these pages are to be had: all of them the same way, together with what of the 2 MiB around
+ * is wished to be where they are, and with nothing else.
  */
 static struct tandem_mirror_wish tandem_service_wish(struct tandem_as *as,
 						     const struct tandem_fault *run)
@@ -185,9 +185,9 @@ static struct tandem_mirror_wish tandem_service_wish(struct tandem_as *as,
 }
 
 /*
- * Moves the pages and what is wished to be with them in the 2 MiB around, as far as the VMA goes, if
- * VRAM is where they should be. If it cannot be done they are used where they lie. Says how much to
- * map around them.
+ * Moves the pages and what is wished to be with them in the 2 MiB around, as far as the VMA goes,
+ * if VRAM is where they should be. If it cannot be done they are used where they lie. Says how much
+ * to map around them.
  */
 static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fault *run,
 				   unsigned int count, struct tandem_mirror_wish *wish)

@@ -167,8 +167,8 @@ bool tandem_room_try_pages(struct tandem_vram *vram, unsigned int pages, struct 
 }
 
 /*
- * Blocks that were opened and never used are whole again, as far as nobody was promised their pages.
- * One with a page retired never is: it stays open.
+ * Blocks that were opened and never used are whole again, as far as nobody was promised their
+ * pages. One with a page retired never is: it stays open.
  */
 static void tandem_vram_close_unused(struct tandem_vram *vram)
 {
@@ -266,8 +266,8 @@ static struct tandem_block *tandem_room_block(struct tandem_room *room)
 }
 
 /*
- * One page of the room, at this place of its block if it can be: neighbours stay neighbours, so that
- * the GPU can map 64 KiB at once.
+ * One page of the room, at this place of its block if it can be: neighbours stay neighbours, so
+ * that the GPU can map 64 KiB at once.
  */
 struct page *tandem_vram_alloc_page(struct tandem_room *room, unsigned int index)
 {

@@ -66,7 +66,8 @@ static int tandem_test_write(struct tandem_device *tdev, u32 reg, u64 value)
 /* So many of the COPY and FILL commands that follow fail half-way. */
 static int tandem_copy_fail_set(void *data, u64 value)
 {
-	return value > U32_MAX ? -EINVAL : tandem_test_write(data, TANDEM_REG_TEST_COPY_FAIL, value);
+	return value > U32_MAX ? -EINVAL :
+				 tandem_test_write(data, TANDEM_REG_TEST_COPY_FAIL, value);
 }
 
 /* How many are left to fail. */
@@ -81,7 +82,8 @@ static int tandem_copy_fail_get(void *data, u64 *value)
 	up_read(&tdev->mmio_lock);
 	return 0;
 }
-DEFINE_DEBUGFS_ATTRIBUTE(tandem_copy_fail_fops, tandem_copy_fail_get, tandem_copy_fail_set, "%llu\n");
+DEFINE_DEBUGFS_ATTRIBUTE(tandem_copy_fail_fops, tandem_copy_fail_get, tandem_copy_fail_set,
+			 "%llu\n");
 
 /* The page of VRAM at this offset is poisoned from now on. */
 static int tandem_poison_set(void *data, u64 offset)

@@ -194,7 +194,7 @@ static bool tandem_mirror_is_taken(struct tandem_as *as, u64 va)
 	       tandem_pte_is_system_atomic(tandem_pt_read(&as->pt, va));
 }
 
-/* Chunk lock held, the sequence is still good: what to write for page i of the window; 0: nothing. */
+/* Chunk lock held, the sequence still good: what to write for page i of the window; 0: nothing. */
 static u64 tandem_window_pte(struct tandem_as *as, const struct tandem_window *window,
 			     unsigned int i)
 {
@@ -362,7 +362,7 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 	struct tandem_fence fence = { .epoch = as->epoch };
 	int ret;
 
-	/* A huge page of which a part is lost is mapped in small ones: be prepared for that, too. */
+	/* A huge page of which a part is lost is mapped in small ones: be ready for that, too. */
 	window->in_pages = false;
 	window->prepared = !tandem_window_is_huge(window) || tandem_vram_may_be_lost(as->tdev);
 	ret = tandem_pt_prepare(&as->pt, window->va, window->prepared);
@@ -414,8 +414,8 @@ static int tandem_window_to_vram(struct tandem_as *as, struct tandem_window *win
 
 /*
  * An atomic fault where the page has to be this device's alone: takes it from the CPUs and maps it
- * while its folio is locked, so that no CPU access comes in between. Our own notifier is called from
- * inside and looks away, so the sequence stays good.
+ * while its folio is locked, so that no CPU access comes in between. Our own notifier is called
+ * from inside and looks away, so the sequence stays good.
  */
 static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
 			      struct tandem_window *window, unsigned long sequence,
