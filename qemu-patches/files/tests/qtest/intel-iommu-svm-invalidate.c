@@ -196,6 +196,53 @@ static void test_a_pasid_is_given_to_somebody_else(void)
     svm_stop(&m);
 }
 
+/* What it costs ------------------------------------------------------------ */
+
+#define BATCH 100
+
+/* The time that a vCPU spends on a batch of invalidations, in microseconds */
+static int64_t batch_time(Svm *m)
+{
+    int64_t best = INT64_MAX;
+
+    for (int run = 0; run < 20; run++) {
+        int64_t start;
+
+        for (int i = 0; i < BATCH; i++) {
+            svm_prepare(m, VTD_INV_DESC_PIOTLB |
+                           VTD_INV_DESC_PIOTLB_PSI_IN_PASID |
+                           SVM_DOMAIN << 16 | (uint64_t)PASID << 32,
+                        VA + i * PAGE);
+        }
+        start = g_get_monotonic_time();
+        svm_kick(m);
+        best = MIN(best, g_get_monotonic_time() - start);
+        g_assert_true(svm_wait(m, 0));
+    }
+    return best;
+}
+
+/* A page of one process, while many share the device */
+static void test_others_do_not_pay(void)
+{
+    int64_t alone, together;
+    Svm m;
+
+    svm_start(&m, SVM_IOMMU);
+    svm_bind(&m, PASID);
+    dev_translate(&m, PASID, VA, true);
+    alone = batch_time(&m);
+    for (uint32_t pasid = PASID + 1; pasid < 64; pasid++) {
+        svm_bind(&m, pasid);
+        dev_translate(&m, pasid, VA, true);
+    }
+    together = batch_time(&m);
+    g_test_message("%d invalidations: %" PRId64 " us, with 58 others %" PRId64
+                   " us", BATCH, alone, together);
+    g_assert_cmpint(together, <, 5 * alone);
+    svm_stop(&m);
+}
+
 void svm_add_invalidation_tests(void)
 {
     qtest_add_func("/intel-iommu-svm/invalidate/device",
@@ -212,4 +259,6 @@ void svm_add_invalidation_tests(void)
                    test_a_pasid_loses_all_its_pages_and_others_none);
     qtest_add_func("/intel-iommu-svm/invalidate/pasid-reused",
                    test_a_pasid_is_given_to_somebody_else);
+    qtest_add_func("/intel-iommu-svm/invalidate/cost",
+                   test_others_do_not_pay);
 }

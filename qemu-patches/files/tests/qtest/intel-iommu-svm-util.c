@@ -131,7 +131,7 @@ void svm_map(Svm *m, uint64_t top, uint64_t va, int level, uint64_t pa,
 
 /* The invalidation queue -------------------------------------------------- */
 
-static void svm_enqueue(Svm *m, uint64_t lo, uint64_t hi)
+void svm_prepare(Svm *m, uint64_t lo, uint64_t hi)
 {
     uint64_t descriptor = m->queue + m->queue_tail * DESCRIPTOR_BYTES;
 
@@ -140,7 +140,17 @@ static void svm_enqueue(Svm *m, uint64_t lo, uint64_t hi)
     qtest_writeq(m->qts, descriptor + 16, 0);
     qtest_writeq(m->qts, descriptor + 24, 0);
     m->queue_tail = (m->queue_tail + 1) % QUEUE_ENTRIES;
+}
+
+void svm_kick(Svm *m)
+{
     svm_set_reg64(m, DMAR_IQT_REG, m->queue_tail * DESCRIPTOR_BYTES);
+}
+
+static void svm_enqueue(Svm *m, uint64_t lo, uint64_t hi)
+{
+    svm_prepare(m, lo, hi);
+    svm_kick(m);
 }
 
 bool svm_wait(Svm *m, uint64_t wait_flags)

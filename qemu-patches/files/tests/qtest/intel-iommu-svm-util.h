@@ -92,7 +92,10 @@ uint64_t svm_pte(Svm *m, uint64_t top, uint64_t va, int level);
 void svm_map(Svm *m, uint64_t top, uint64_t va, int level, uint64_t pa,
              uint64_t flags);
 
-/* The invalidation queue: one descriptor, and one that waits for it. */
+/* The invalidation queue: descriptors that are taken when it is kicked. */
+void svm_prepare(Svm *m, uint64_t lo, uint64_t hi);
+void svm_kick(Svm *m);
+/* One descriptor, and one that waits for it. */
 void svm_submit(Svm *m, uint64_t lo, uint64_t hi);
 /* False if the wait did not come back; the queue is stuck then. */
 bool svm_wait(Svm *m, uint64_t wait_flags);
