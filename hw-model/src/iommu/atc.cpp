@@ -129,10 +129,10 @@ bool Atc::build_entry(const tandem_ats_answer& answer, const UnderWay& asked, Tl
 
 // ---- the end of answers ----
 
-Atc::Killed Atc::kill(Pasid pasid, Gva start, Gva end) {
+Atc::Killed Atc::kill_range(Pasid pasid, Gva start, Gva end) {
   Killed killed;
   if (end <= start) return killed;
-  if (entries_.valid_entries()) killed.entries = entries_.kill(pasid, start, end);
+  killed.entries = entries_.kill(pasid, start, end);
   const auto overlaps = [&](Gva va, uint64_t bytes) {
     return ranges_overlap(va.align_down(bytes).value, bytes, start.value, end - start);
   };

@@ -54,7 +54,7 @@ class Atc {
     uint32_t entries = 0;
     uint32_t requests = 0;  // whose answers will be dropped
   };
-  Killed kill(Pasid pasid, Gva start, Gva end);
+  Killed kill(Pasid pasid, Gva start, Gva end) { return enabled_ ? kill_range(pasid, start, end) : Killed{}; }
   // Nothing of the address space is left; answers will be ignored.
   uint32_t remove(Pasid pasid);
   // The host's memory map changed: entries hold host pointers.
@@ -80,6 +80,7 @@ class Atc {
   static bool writes(const TranslationRequest& request) {
     return request.access == Access::Write || request.access == Access::Atomic;
   }
+  Killed kill_range(Pasid pasid, Gva start, Gva end);
   static Key key_of(const TranslationRequest& request);
   static bool well_formed(const tandem_ats_answer& answer);
   tandem_ats_answer believed(const tandem_ats_answer& answer, const UnderWay& asked) const;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "base/types.h"
 
@@ -41,18 +42,29 @@ class AddressSpaces {
   }
   // The one that the IOMMU knows by this PASID, or nothing.
   std::optional<Pasid> find_by_bus_pasid(uint32_t bus_pasid) const {
-    for (const auto& [pasid, space] : spaces_)
-      if (space.translation == TANDEM_TRANSLATION_SVA && space.bus_pasid == bus_pasid) return Pasid{{pasid}};
-    return {};
+    const auto found = by_bus_pasid_.find(bus_pasid);
+    return found == by_bus_pasid_.end() ? std::nullopt : std::optional(Pasid{{found->second}});
   }
-  void bind(Pasid pasid, const AddressSpace& space) { spaces_[pasid.value] = space; }
-  void unbind(Pasid pasid) { spaces_.erase(pasid.value); }
-  void reset() { spaces_.clear(); }
+  void bind(Pasid pasid, const AddressSpace& space) {
+    spaces_[pasid.value] = space;
+    if (space.translation == TANDEM_TRANSLATION_SVA) by_bus_pasid_[space.bus_pasid] = pasid.value;
+  }
+  void unbind(Pasid pasid) {
+    const auto space = spaces_.find(pasid.value);
+    if (space == spaces_.end()) return;
+    if (space->second.translation == TANDEM_TRANSLATION_SVA) by_bus_pasid_.erase(space->second.bus_pasid);
+    spaces_.erase(space);
+  }
+  void reset() {
+    spaces_.clear();
+    by_bus_pasid_.clear();
+  }
   const std::map<uint32_t, AddressSpace>& all() const { return spaces_; }
 
  private:
   uint32_t limit_;
   std::map<uint32_t, AddressSpace> spaces_;
+  std::unordered_map<uint32_t, uint32_t> by_bus_pasid_;
 };
 
 }  // namespace tandem

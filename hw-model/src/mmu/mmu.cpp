@@ -52,26 +52,27 @@ const TlbEntry* Mmu::look_in_l2(const TranslationRequest& request) {
 TranslationResult Mmu::translate(const TranslationRequest& request, TranslationWaiter& waiter) {
   using Kind = TranslationResult::Kind;
   if (request.va.value >= TANDEM_VA_LIMIT) return {Kind::Failed, nullptr, TANDEM_QUEUE_ADDRESS_RANGE};
-  if (!spaces_.find(request.pasid)) return {Kind::Failed, nullptr, TANDEM_QUEUE_ADDRESS_FAULT};
+  const AddressSpace* space = spaces_.find(request.pasid);
+  if (!space) return {Kind::Failed, nullptr, TANDEM_QUEUE_ADDRESS_FAULT};
   if (const TlbEntry* entry = lookup(request)) return {Kind::Hit, entry};
   ++counters_[TANDEM_COUNTER_L1_MISSES];
   if (config_.l2_latency == 0)
     if (const TlbEntry* entry = look_in_l2(request)) return {Kind::Hit, fill_l1(request, *entry)};
 
   const auto under_way = by_page_.find(key_of(request));
-  if (under_way == by_page_.end()) return start(request, waiter);
+  if (under_way == by_page_.end()) return start(request, *space, waiter);
   auto& waiters = under_way->second->waiters;
   const auto same = [&](const Miss::Waiter& other) { return other.waiter == &waiter; };
   if (std::none_of(waiters.begin(), waiters.end(), same)) waiters.push_back({request, &waiter});
   return {Kind::Wait};
 }
 
-TranslationResult Mmu::start(const TranslationRequest& request, TranslationWaiter& waiter) {
+TranslationResult Mmu::start(const TranslationRequest& request, const AddressSpace& space, TranslationWaiter& waiter) {
   Miss miss;
   miss.request = request;
   miss.began_ns = trace_.on() ? host_.now() : 0;
-  if (config_.l2_latency == 0 && through_iommu(request.pasid)) return ask_at_once(miss, waiter);
-  if (config_.l2_latency == 0 && config_.walk_latency == 0) return walk_at_once(miss, waiter);
+  if (config_.l2_latency == 0 && space.translation == TANDEM_TRANSLATION_SVA) return ask_at_once(miss, waiter);
+  if (config_.l2_latency == 0 && config_.walk_latency == 0) return walk_at_once(miss, space.root, waiter);
 
   miss.waiters.push_back({request, &waiter});
   miss.due = now_ + config_.l2_latency;
@@ -81,9 +82,9 @@ TranslationResult Mmu::start(const TranslationRequest& request, TranslationWaite
 }
 
 // Hardware without latencies: the answer comes in the same call, and only a fault makes the client wait.
-TranslationResult Mmu::walk_at_once(Miss& miss, TranslationWaiter& waiter) {
+TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& waiter) {
   using Kind = TranslationResult::Kind;
-  miss.walk = PageWalk(spaces_.find(miss.request.pasid)->root, miss.request.va, miss.request.access);
+  miss.walk = PageWalk(root, miss.request.va, miss.request.access);
   while (miss.walk.restarts() <= kRestartsPerTick) {
     miss.walk.fetch(tables_);
     const PageWalk::Step step = resolve(miss);

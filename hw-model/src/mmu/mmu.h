@@ -115,8 +115,8 @@ class Mmu final : public Translator {
   void end_if(Test test);
   void restart(Miss& miss);
   const TlbEntry& fill_l2(const TranslationRequest& request, const TlbEntry& entry);
-  TranslationResult start(const TranslationRequest& request, TranslationWaiter& waiter);
-  TranslationResult walk_at_once(Miss& miss, TranslationWaiter& waiter);
+  TranslationResult start(const TranslationRequest& request, const AddressSpace& space, TranslationWaiter& waiter);
+  TranslationResult walk_at_once(Miss& miss, Iova root, TranslationWaiter& waiter);
   void begin_walk(Miss& miss);
   void look_up_what_is_due();
   void advance_walks();

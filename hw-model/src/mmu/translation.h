@@ -45,8 +45,8 @@ struct TranslationRequest {
   uint64_t pc = 0;
 };
 
-// Who is told when a translation that had to wait can be asked for again. Called from Mmu::tick(), replay or cancel; it must only
-// note the news, not call back into the MMU.
+// Who is told when a translation that had to wait can be asked for again. Called from Mmu::tick(), replay or cancel, or when the IOMMU
+// has answered; it must only note the news, not call back into the MMU.
 class TranslationWaiter {
  public:
   virtual ~TranslationWaiter() = default;
@@ -67,7 +67,7 @@ class Translator {
   // Looks in the L1 TLB alone: the hot path. nullptr: no entry that permits the access. Counts a hit or nothing.
   virtual const TlbEntry* lookup(const TranslationRequest& request) = 0;
 
-  // L1, L2, walk. Wait: the waiter will be told; it may wait for several pages at a time (one call each).
+  // L1, L2, walk or IOMMU. Wait: the waiter will be told; it may wait for several pages at a time (one call each).
   virtual TranslationResult translate(const TranslationRequest& request, TranslationWaiter& waiter) = 0;
 
   // The waiter goes away: nothing will be told to it.

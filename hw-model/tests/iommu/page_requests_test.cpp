@@ -165,6 +165,22 @@ TEST_F(PageRequestsTest, InvalidOfSeveralPagesAsksForEachByItself) {
   EXPECT_EQ(send()[0].last, false) << "a page that was had is requested together with others again";
 }
 
+TEST_F(PageRequestsTest, WhatIsToBeRequestedAloneJoinsNoGroupThatIsBeforeIt) {
+  unit.set_allowance(2);
+  raise(a, 1);
+  raise(a, 2);
+  raise(b, 3);  // waits for room, and is first in the row when the others come back
+  const auto group = send();
+  ASSERT_EQ(group.size(), 2u);
+  respond(group[0], TANDEM_PAGE_RESPONSE_INVALID);
+  const auto next = send();
+  ASSERT_EQ(next.size(), 2u);
+  EXPECT_EQ(next[0].address, 3u * 4096);
+  EXPECT_EQ(next[1].address, 1u * 4096);
+  EXPECT_TRUE(next[0].last);
+  EXPECT_NE(next[0].group, next[1].group);
+}
+
 TEST_F(PageRequestsTest, FailureFailsAllAndLeavesOtherGroupsToBeAnswered) {
   raise(a, 1);
   const auto first = send();
