@@ -36,7 +36,7 @@
  * Address translation services: ATS with page-aligned requests, PASID without execute and privileged modes, PRI whose responses
  * carry the PASID. An address space of the kind TANDEM_TRANSLATION_SVA needs all three enabled.
  */
-#define TANDEM_PCI_PASID_BITS    20
+#define TANDEM_PCI_PASID_BITS    12
 #define TANDEM_PCI_PAGE_REQUESTS 64 /* that may be outstanding; the system may allow fewer */
 
 /* Response codes of page request groups (PCI Express, 10.4.2.1). All others count as FAILURE. */

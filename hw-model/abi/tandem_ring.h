@@ -36,8 +36,10 @@ enum tandem_command_type {
 	/* 0 is not valid */
 	TANDEM_COMMAND_NOP           = 1, /* completes: a fence */
 	TANDEM_COMMAND_BIND          = 2, /* pasid: gives it a page table */
-	TANDEM_COMMAND_UNBIND        = 3, /* pasid: kills its queues, drops its translations; when done, nothing of it is left,
-					   * and (SVA) every page request of it has been answered: the PASID may be stopped */
+	TANDEM_COMMAND_UNBIND        = 3, /* pasid: kills its queues, drops its translations; when done, nothing of it is left.
+					   * SVA, error TANDEM_COMMAND_DRAINING: but page requests of it that have not been
+					   * answered. The PASID may not be stopped yet: send it again later. It does not wait
+					   * itself, because answering a page request may take other commands (migration) */
 	TANDEM_COMMAND_QUEUE_CREATE  = 4,
 	TANDEM_COMMAND_QUEUE_DESTROY = 5, /* when done, no access of the queue is under way or will come */
 	TANDEM_COMMAND_REPLAY        = 6, /* pasid: everything that waits for a translation tries again */
@@ -63,8 +65,8 @@ struct tandem_command {
 			uint32_t translation;  /* 0x18 enum tandem_translation */
 			uint32_t tgid;         /* 0x1c process id, for traces and displays */
 			char comm[16];         /* 0x20 process name */
-			uint32_t bus_pasid;    /* 0x30 SVA: the PASID of its requests to the IOMMU, in no other
-						* address space's use; else 0 */
+			uint32_t bus_pasid;    /* 0x30 SVA: the PASID of its requests to the IOMMU, which several address
+						* spaces may share; else 0 */
 			uint32_t reserved0;
 			uint64_t reserved1;
 		} bind;
@@ -148,6 +150,7 @@ enum tandem_command_error {
 	TANDEM_COMMAND_BAD_PARAMETER   = 5,
 	TANDEM_COMMAND_COPY_FAILED     = 6, /* DMA error on the way; an unknown part was copied */
 	TANDEM_COMMAND_POISONED        = 7, /* COPY: the source is poisoned; an unknown part was copied */
+	TANDEM_COMMAND_DRAINING        = 8, /* UNBIND: page requests are still to be answered */
 };
 
 enum tandem_translation {

@@ -98,6 +98,14 @@ void tandem_trace_write(TandemGpu *s)
 	qemu_mutex_unlock(&s->trace.write_lock);
 }
 
+/* The IOMMU: this model asks nothing of one ------------------------------------------------------------------------------- */
+
+void tandem_ats_serve(TandemGpu *s)
+{
+	(void)s;
+	abort();
+}
+
 /* The link: each piece of work stores to every peer, through pointers that are kept as the real model keeps them ------------- */
 
 static void store_to_peers(struct tandem_model *model)

@@ -121,7 +121,7 @@ struct tandem_atc_invalidation {
 /*
  * What the host does for the model. All members must be set except trace (needed when tracing), should_yield, and those that
  * say so.
- * DMA addresses are what the driver programs: bus addresses of the device.
+ * DMA addresses are what the driver programs, bus addresses of the device, or what an IOMMU translated them to.
  */
 struct tandem_host_ops {
 	uint32_t size; /* sizeof(struct tandem_host_ops): checked */
@@ -249,6 +249,13 @@ TANDEM_MODEL_EXPORT void tandem_model_set_atomic_requester(struct tandem_model *
  * The host should let the model run after this and after the three calls below.
  */
 TANDEM_MODEL_EXPORT void tandem_model_set_ats(struct tandem_model *model, bool ats, uint32_t page_requests);
+
+/*
+ * Whether an IOMMU translates what the driver programs (rings, tables, pages, copies): then each such address is asked for by an ATS
+ * request without PASID, and map(), dma_read(), dma_write() and stored() are given what was answered. Off until told
+ * otherwise. Survives resets.
+ */
+TANDEM_MODEL_EXPORT void tandem_model_set_bus_translation(struct tandem_model *model, bool on);
 
 /* The answer to an ATS request. One whose id is not known (any more) is ignored, one that an invalidation overtook is dropped. */
 TANDEM_MODEL_EXPORT void tandem_model_ats_answer(struct tandem_model *model, uint64_t id,

@@ -10,38 +10,40 @@ namespace {
 constexpr uint64_t kRunBytes = 2ULL << 20;  // asked of the host at a time
 }
 
-std::byte* PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write) {
-  if (!run.host || address - run.address >= run.bytes) {
+MappedRun PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write) {
+  if (!run.mapped.host || address - run.address >= run.mapped.bytes) {
     run.address = address & ~(TANDEM_PAGE_BYTES - 1);
     const uint64_t wanted = address - run.address + std::min(kRunBytes, request_.bytes - done_);
-    run.bytes = (wanted + TANDEM_PAGE_BYTES - 1) & ~(TANDEM_PAGE_BYTES - 1);
-    run.host = memory_.map(aperture, run.address, run.bytes, write);
-    if (!run.host || address - run.address >= run.bytes) {
-      run.host = nullptr;
-      return nullptr;
+    const uint64_t pages = (wanted + TANDEM_PAGE_BYTES - 1) & ~(TANDEM_PAGE_BYTES - 1);
+    run.mapped = memory_.map(aperture, run.address, pages, write);
+    if (!run.mapped.host || address - run.address >= run.mapped.bytes) {
+      const bool pending = run.mapped.pending;
+      run.mapped = {};
+      return {.pending = pending};
     }
   }
   const uint64_t offset = address - run.address;
-  bytes = std::min(bytes, run.bytes - offset);
-  return run.host + offset;
+  bytes = std::min(bytes, run.mapped.bytes - offset);
+  return {run.mapped.host + offset, run.mapped.address + offset, bytes};
 }
 
 bool PhysicalCopy::step(uint64_t chunk) {
   uint64_t bytes = std::min(chunk, request_.fails_after.value_or(request_.bytes) - done_);
   const bool linear = request_.kind == CopyKind::Linear;
   const uint64_t to_address = request_.destination + done_;
-  std::byte* to = at(destination_, request_.destination_aperture, to_address, bytes, true);
-  std::byte* from =
-      linear ? at(source_, request_.source_aperture, request_.source + done_, bytes, false) : nullptr;
-  if (!to || (linear && !from)) {
-    if (!to) note_failure(TANDEM_COMMAND_COPY_FAILED, request_.destination_aperture, to_address);
-    if (linear && !from) note_failure(TANDEM_COMMAND_POISONED, request_.source_aperture, request_.source + done_);
+  const MappedRun to = at(destination_, request_.destination_aperture, to_address, bytes, true);
+  const MappedRun from =
+      linear ? at(source_, request_.source_aperture, request_.source + done_, bytes, false) : MappedRun{};
+  if (to.pending || from.pending) return false;
+  if (!to.host || (linear && !from.host)) {
+    if (!to.host) note_failure(TANDEM_COMMAND_COPY_FAILED, request_.destination_aperture, to_address);
+    if (linear && !from.host) note_failure(TANDEM_COMMAND_POISONED, request_.source_aperture, request_.source + done_);
     return true;
   }
-  memory_.before_store(to, bytes);
-  if (linear) move_bytes(to, from, bytes);
-  else fill_bytes(to, request_.source, done_, bytes);
-  memory_.stored(request_.destination_aperture, to_address, bytes);
+  memory_.before_store(to.host, bytes);
+  if (linear) move_bytes(to.host, from.host, bytes);
+  else fill_bytes(to.host, request_.source, done_, bytes);
+  memory_.stored(request_.destination_aperture, to.address, bytes);
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
   if (done_ == request_.fails_after) error_ = TANDEM_COMMAND_COPY_FAILED;
@@ -57,7 +59,7 @@ void PhysicalCopy::note_failure(tandem_command_error if_poisoned, tandem_apertur
 }
 
 bool PhysicalCopy::drain_all() {
-  const bool held = source_.host || destination_.host;
+  const bool held = source_.mapped.host || destination_.mapped.host;
   source_ = {};
   destination_ = {};
   return held;

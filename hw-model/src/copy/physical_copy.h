@@ -36,15 +36,14 @@ class PhysicalCopy final : public CopyJob {
   bool drain_all() override;
 
  private:
-  // A run of memory behind one host pointer.
+  // What is mapped of one side.
   struct Run {
-    uint64_t address = 0;
-    uint64_t bytes = 0;
-    std::byte* host = nullptr;
+    uint64_t address = 0;  // device address of its first byte
+    MappedRun mapped;
   };
   void note_failure(tandem_command_error if_poisoned, tandem_aperture aperture, uint64_t address);
-  // Host pointer for the address; shortens bytes to what lies behind it. nullptr: not memory, or poisoned.
-  std::byte* at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write);
+  // The memory behind the address; shortens bytes to what lies behind it. No memory: it is none, or poisoned.
+  MappedRun at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write);
 
   const PhysicalCopyRequest request_;
   const MemoryPort& memory_;

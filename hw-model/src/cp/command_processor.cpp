@@ -86,7 +86,9 @@ void CommandProcessor::remove(QueueContexts::iterator at) {
   stop_work(context);
   retries_.queue_gone(config.id);
   events_.queue_gone(config.id);
-  std::erase_if(failed_, [&](const FailedQueue& failed) { return failed.queue == config.id; });
+  const auto is_its = [&](const FailedQueue& failed) { return failed.queue == config.id; };
+  std::erase_if(failed_, is_its);
+  std::erase_if(untold_, is_its);
   doorbells_.erase({config.pasid.value, config.doorbell});
   context.queue.enter(TANDEM_QUEUE_DISABLED);
   queues_.erase(at);
@@ -104,26 +106,40 @@ void CommandProcessor::stop_work(QueueContext& context) {
 }
 
 void CommandProcessor::fail(QueueContext& context, const WaveError& error) {
-  const QueueConfig& config = context.queue.config();
   context.queue.enter(TANDEM_QUEUE_FAULTED, error.error, error.va, error.pc);
   stop_work(context);
-  write_report(context, error);
+  untold_.push_back({context.queue.config().id, error});
+  tell_failures();
+}
+
+// In order. What waits for the IOMMU is told by a later step.
+void CommandProcessor::tell_failures() {
+  while (!untold_.empty() && tell(untold_.front())) untold_.pop_front();
+}
+
+// The report goes before the event, which tells the driver that it may look. False: the IOMMU is asked where the report goes.
+bool CommandProcessor::tell(const FailedQueue& failed) {
+  const QueueContext& context = *queues_.at(failed.queue.value);
+  const WaveError& error = failed.error;
+  if (write_report(context, error) == Dma::Pending) return false;
   tandem_event event{};
   event.type = TANDEM_EVENT_QUEUE_ERROR;
   event.code = static_cast<uint16_t>(error.error);
-  event.pasid = config.pasid.value;
-  event.queue = config.id.value;
+  event.pasid = context.queue.config().pasid.value;
+  event.queue = failed.queue.value;
   event.detail = error.detail;
   event.value = error.va;
   event.pc = error.pc;
   events_.post(event);
+  return true;
 }
 
-// Before the event, which tells the driver that it may look.
-void CommandProcessor::write_report(const QueueContext& context, const WaveError& error) const {
-  if (!error.report || context.report.value == 0) return;
-  if (!memory_.dma_write(context.report, &*error.report, sizeof *error.report))
+Dma CommandProcessor::write_report(const QueueContext& context, const WaveError& error) const {
+  if (!error.report || context.report.value == 0) return Dma::Done;
+  const Dma dma = memory_.dma_write(context.report, &*error.report, sizeof *error.report);
+  if (dma == Dma::NoMemory)
     host_.guest_error("queue %u: the place for its report is not memory", context.queue.config().id.value);
+  return dma;
 }
 
 void CommandProcessor::ring_doorbell(Pasid pasid, uint32_t doorbell, uint64_t write_index) {
@@ -146,6 +162,7 @@ void CommandProcessor::reset() {
   queues_.clear();
   doorbells_.clear();
   failed_.clear();
+  untold_.clear();
   dispatcher_.reset();
   polling_ = false;
 }
@@ -180,6 +197,7 @@ bool CommandProcessor::fail_failed_waves() {
 // ---- packets ----
 
 bool CommandProcessor::step() {
+  tell_failures();
   bool progress = fail_failed_waves();
   polling_ = false;
   for (auto& [id, context] : queues_)

@@ -76,7 +76,9 @@ class CommandProcessor final : public WorkgroupListener {
   bool settled(QueueContext& context, const VirtualAccess& access, VirtualAccess::Status status);
   bool fail_failed_waves();
   void fail(QueueContext& context, const WaveError& error);
-  void write_report(const QueueContext& context, const WaveError& error) const;
+  void tell_failures();
+  bool tell(const FailedQueue& failed);
+  Dma write_report(const QueueContext& context, const WaveError& error) const;
   void stop_work(QueueContext& context);
   void remove(QueueContexts::iterator at);
   void trace_fence(const PacketRun& run, uint32_t kind, uint64_t scope, uint64_t va, uint64_t value) const;
@@ -98,7 +100,8 @@ class CommandProcessor final : public WorkgroupListener {
   QueueContexts queues_;
   Dispatcher dispatcher_;
   std::map<std::pair<uint32_t, uint32_t>, uint32_t> doorbells_;  // PASID, doorbell -> queue
-  std::vector<FailedQueue> failed_;
+  std::vector<FailedQueue> failed_;  // by a wavefront
+  std::deque<FailedQueue> untold_;   // of which the driver has not heard
   bool polling_ = false;
 };
 

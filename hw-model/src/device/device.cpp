@@ -63,6 +63,7 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
       page_requests_(spaces_, retries_, counters_, trace_, host_),
       atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_),
+      bus_(atc_),
       mmu_(mmu_config(config), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
       events_(memory_, status_page_, interrupts_, *this),
       copies_(config.copy_chunk_bytes),
@@ -103,6 +104,7 @@ void Device::reset(tandem_reset_kind kind) {
   copies_.reset();
   mmu_.reset();
   atc_.reset();
+  bus_.reset();
   page_requests_.reset();
   faults_.reset();
   retries_.reset();
@@ -232,6 +234,8 @@ void Device::enable() {
   for (const auto& each : rings)
     if (!each.ring.configured(each.entry_bytes) || !each.ring.sane()) return stop(TANDEM_DEVICE_BAD_RING, each.wrong);
   if (status_page_.address() % TANDEM_PAGE_BYTES) return stop(TANDEM_DEVICE_BAD_RING, "the status page is not aligned");
+  for (const auto& each : rings) bus_.keep(iova(each.ring.base), each.entry_bytes << each.ring.order);
+  bus_.keep(iova(status_page_.address()), TANDEM_PAGE_BYTES);
   if (!status_page_.reachable()) return stop(TANDEM_DEVICE_RING_DMA, "the status page is not in memory");
   unannounced_poison_ = poisoned_pages();
   attention_.ask();

@@ -14,6 +14,7 @@
 #include "device/invalidation_ring.h"
 #include "device/kernel_ring.h"
 #include "device/register_file.h"
+#include "iommu/bus_addresses.h"
 
 namespace tandem {
 
@@ -33,6 +34,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_atomic_requester(bool on);
   void set_ats(bool ats, uint32_t page_requests);
   void ats_answer(uint64_t id, const tandem_ats_answer& answer);
+  void set_bus_translation(bool on);
   void atc_invalidate(const tandem_atc_invalidation& invalidation);
   bool page_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
   void set_trace(bool on) { trace_.set(on); }
@@ -68,7 +70,8 @@ class Device final : public RegisterOwner, public ErrorSink {
   void clear_poison();
 
   // IOMMU (device/translation_services.cpp)
-  Invalidator::Outcome invalidate_all_through_iommu(Gva start, Gva end);
+  Invalidator::Outcome invalidate_bus(Gva start, Gva end);
+  void bus_answer(const Atc::Reply& reply);
   void trace_atc_invalidated(const tandem_atc_invalidation& invalidation, Pasid pasid, const Invalidator::Outcome& outcome) const;
 
   // Events that nothing waits for: posted when there is room, so that none is lost.
@@ -111,6 +114,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   FaultUnit faults_;
   PageRequests page_requests_;
   Atc atc_;
+  BusAddresses bus_;
   Mmu mmu_;
   EventRing events_;
   CopyEngine copies_;

@@ -64,10 +64,9 @@ std::optional<uint64_t> InvalidationRing::next_due() const {
 bool InvalidationRing::fetch(uint64_t now) {
   if (ring_.empty()) return false;
   tandem_invalidate entry;
-  if (!memory_.dma_read(ring_.slot(ring_.get, sizeof entry), &entry, sizeof entry)) {
-    errors_.stop(TANDEM_DEVICE_RING_DMA, "the invalidation ring is not in memory");
-    return false;
-  }
+  const Dma dma = memory_.dma_read(ring_.slot(ring_.get, sizeof entry), &entry, sizeof entry);
+  if (dma == Dma::NoMemory) errors_.stop(TANDEM_DEVICE_RING_DMA, "the invalidation ring is not in memory");
+  if (dma != Dma::Done) return false;
   if (!well_formed(entry)) {
     errors_.stop(TANDEM_DEVICE_BAD_INVALIDATE, "an invalidation could not be decoded");
     return false;

@@ -68,19 +68,17 @@ bool KernelRing::step() {
   if (!current_ && !fetch()) return false;
   if (current_->error) return complete();
   if (current_->copy) return check_copy();
-  if (current_->drain) return check_drain();
   execute();
-  return true;
+  return current_->error || current_->copy;
 }
 
 bool KernelRing::fetch() {
   if (ring_.empty()) return false;
   Current next;
   next.fetched_ns = host_.now();
-  if (!memory_.dma_read(ring_.slot(ring_.get, sizeof next.command), &next.command, sizeof next.command)) {
-    errors_.stop(TANDEM_DEVICE_RING_DMA, "the kernel command ring is not in memory");
-    return false;
-  }
+  const Dma dma = memory_.dma_read(ring_.slot(ring_.get, sizeof next.command), &next.command, sizeof next.command);
+  if (dma == Dma::NoMemory) errors_.stop(TANDEM_DEVICE_RING_DMA, "the kernel command ring is not in memory");
+  if (dma != Dma::Done) return false;
   status_.command_get(++ring_.get);
   current_ = std::move(next);
   error_posted_ = false;
@@ -130,7 +128,8 @@ bool KernelRing::check_copy() {
 bool KernelRing::complete() {
   const tandem_command& command = current_->command;
   if (*current_->error != TANDEM_COMMAND_OK && !error_posted_) {
-    host_.guest_error("kernel command %llu of type %u failed: error %u", static_cast<unsigned long long>(command.seqno),
+    if (*current_->error != TANDEM_COMMAND_DRAINING)
+      host_.guest_error("kernel command %llu of type %u failed: error %u", static_cast<unsigned long long>(command.seqno),
                       command.type, static_cast<unsigned>(*current_->error));
     tandem_event event{};
     event.type = TANDEM_EVENT_COMMAND_ERROR;
@@ -155,12 +154,13 @@ bool KernelRing::complete() {
 
 // ---- the commands ----
 
-tandem_command_error KernelRing::bind(const tandem_command& command) {
+std::optional<tandem_command_error> KernelRing::bind(const tandem_command& command) {
   const auto& bind = command.u.bind;
   const Pasid pasid{{command.pasid}};
   if (!spaces_.in_range(pasid) || spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
   if (bind.reserved0 || bind.reserved1) return TANDEM_COMMAND_BAD_PARAMETER;
-  if (const auto error = check_translation(command)) return *error;
+  const auto error = check_translation(command);
+  if (error != TANDEM_COMMAND_OK) return error;
 
   AddressSpace space{.root = iova(bind.root),
                      .translation = static_cast<tandem_translation>(bind.translation),
@@ -172,58 +172,51 @@ tandem_command_error KernelRing::bind(const tandem_command& command) {
   return TANDEM_COMMAND_OK;
 }
 
-// The page table, or who has it. A software-filled TLB this device does not have.
+// The page table, or who has it. A software-filled TLB this device does not have. Nothing: the IOMMU is asked where the table is.
 std::optional<tandem_command_error> KernelRing::check_translation(const tandem_command& command) const {
   const auto& bind = command.u.bind;
   if (bind.translation == TANDEM_TRANSLATION_MIRROR) {
     if (bind.bus_pasid) return TANDEM_COMMAND_BAD_PARAMETER;
-    uint64_t bytes = TANDEM_PT_BYTES;
-    if (bind.root & ~TANDEM_PTE_ADDRESS || !memory_.map_system(iova(bind.root), bytes, true) || bytes < TANDEM_PT_BYTES)
-      return TANDEM_COMMAND_BAD_ADDRESS;
-    return {};
+    if (bind.root & ~TANDEM_PTE_ADDRESS) return TANDEM_COMMAND_BAD_ADDRESS;
+    const MappedRun root = memory_.map_system(iova(bind.root), TANDEM_PT_BYTES, true);
+    if (root.pending) return {};
+    return root.host && root.bytes >= TANDEM_PT_BYTES ? TANDEM_COMMAND_OK : TANDEM_COMMAND_BAD_ADDRESS;
   }
   if (bind.translation != TANDEM_TRANSLATION_SVA || bind.root) return TANDEM_COMMAND_BAD_PARAMETER;
-  if (bind.bus_pasid == 0 || bind.bus_pasid >> TANDEM_PCI_PASID_BITS || spaces_.find_by_bus_pasid(bind.bus_pasid))
+  if (bind.bus_pasid == 0 || bind.bus_pasid >> TANDEM_PCI_PASID_BITS)
     return TANDEM_COMMAND_BAD_PASID;
-  return {};
+  return TANDEM_COMMAND_OK;
 }
 
-std::optional<tandem_command_error> KernelRing::unbind(const tandem_command& command) {
+tandem_command_error KernelRing::unbind(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
-  const AddressSpace* space = spaces_.find(pasid);
+  AddressSpace* space = spaces_.change(pasid);
   if (!space) return TANDEM_COMMAND_BAD_PASID;
+  if (!space->ended_ns) end(pasid);
+  const uint32_t outstanding = page_requests_.outstanding(pasid);
+  if (!space->ended_ns) {
+    space->ended_ns = std::max<uint64_t>(host_.now(), 1);
+    space->drained = outstanding;
+  }
+  if (outstanding) return TANDEM_COMMAND_DRAINING;
+  if (trace_.on()) trace_unbound(pasid, *space);
+  spaces_.unbind(pasid);
+  return TANDEM_COMMAND_OK;
+}
+
+// Nobody is left who could ask for a page. What was asked for comes back before the PASID may mean somebody else.
+void KernelRing::end(Pasid pasid) {
   processor_.address_space_gone(pasid);
   mmu_.remove(pasid);
   faults_.address_space_gone(pasid);
   page_requests_.address_space_gone(pasid);
   memory_.access_counters().forget(pasid);
-  if (space->translation == TANDEM_TRANSLATION_SVA) {
-    // Nobody is left who could ask for a page. What was asked for comes back before the PASID may mean somebody else.
-    current_->drain = Drain{page_requests_.outstanding(pasid), host_.now()};
-    return {};
-  }
-  finish_unbind();
-  return TANDEM_COMMAND_OK;
-}
-
-bool KernelRing::check_drain() {
-  if (page_requests_.outstanding(Pasid{{current_->command.pasid}})) return false;
-  if (trace_.on()) trace_drain(*current_->drain);
-  finish_unbind();
-  current_->error = TANDEM_COMMAND_OK;
-  return true;
-}
-
-void KernelRing::finish_unbind() {
-  const Pasid pasid{{current_->command.pasid}};
-  spaces_.unbind(pasid);
-  if (trace_.on()) trace_.emit(shared_record(TANDEM_TRACE_UNBIND, pasid));
 }
 
 tandem_command_error KernelRing::create_queue(const tandem_command& command) {
   const auto& queue = command.u.queue;
   const Pasid pasid{{command.pasid}};
-  if (!spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
+  if (!spaces_.find_alive(pasid)) return TANDEM_COMMAND_BAD_PASID;
   const bool stacks_fit = queue.scratch_lane_bytes % kStackAlign == 0 && queue.scratch % kStackAlign == 0 &&
                           (queue.scratch_lane_bytes == 0 || queue.scratch_waves > 0);
   if (queue.ring_order > kQueueRingOrderMax || !stacks_fit) return TANDEM_COMMAND_BAD_PARAMETER;
@@ -252,7 +245,7 @@ tandem_command_error KernelRing::destroy_queue(const tandem_command& command) {
   return processor_.destroy_queue(pasid, QueueId{{command.u.queue.queue}});
 }
 
-tandem_command_error KernelRing::report_queue(const tandem_command& command) {
+std::optional<tandem_command_error> KernelRing::report_queue(const tandem_command& command) {
   const auto& report = command.u.report;
   const Pasid pasid{{command.pasid}};
   const QueueId queue{{report.queue}};
@@ -260,9 +253,11 @@ tandem_command_error KernelRing::report_queue(const tandem_command& command) {
   if (!processor_.has_queue(pasid, queue)) return TANDEM_COMMAND_BAD_QUEUE;
   if (report.reserved0 || !all_zero(report.reserved, std::size(report.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
   if (report.address % TANDEM_WAVE_REPORT_ALIGN) return TANDEM_COMMAND_BAD_ADDRESS;
-  uint64_t bytes = TANDEM_PAGE_BYTES;
-  const Iova page = iova(report.address & ~(TANDEM_PAGE_BYTES - 1));
-  if (report.address && (!memory_.map_system(page, bytes, true) || bytes < TANDEM_PAGE_BYTES)) return TANDEM_COMMAND_BAD_ADDRESS;
+  if (report.address) {
+    const MappedRun page = memory_.map_system(iova(report.address).align_down(TANDEM_PAGE_BYTES), TANDEM_PAGE_BYTES, true);
+    if (page.pending) return {};
+    if (!page.host || page.bytes < TANDEM_PAGE_BYTES) return TANDEM_COMMAND_BAD_ADDRESS;
+  }
   processor_.set_report(pasid, queue, iova(report.address));
   return TANDEM_COMMAND_OK;
 }
@@ -399,12 +394,15 @@ void KernelRing::trace_bind(const tandem_command& command) const {
   trace_.emit(record);
 }
 
-void KernelRing::trace_drain(const Drain& drain) const {
-  tandem_trace_record record = shared_record(TANDEM_TRACE_DRAIN, Pasid{{current_->command.pasid}});
-  record.a = drain.requests;
-  record.b = host_.now() - drain.began_ns;
-  record.seqno = spaces_.find(Pasid{{current_->command.pasid}})->bus_pasid;
-  trace_.emit(record);
+void KernelRing::trace_unbound(Pasid pasid, const AddressSpace& space) const {
+  if (space.translation == TANDEM_TRANSLATION_SVA) {
+    tandem_trace_record drain = shared_record(TANDEM_TRACE_DRAIN, pasid);
+    drain.seqno = space.bus_pasid;
+    drain.a = space.drained;
+    drain.b = host_.now() - space.ended_ns;
+    trace_.emit(drain);
+  }
+  trace_.emit(shared_record(TANDEM_TRACE_UNBIND, pasid));
 }
 
 void KernelRing::trace_replay(const tandem_command& command, uint32_t released) const {

@@ -31,17 +31,11 @@ class KernelRing {
   void reset();
 
  private:
-  // An UNBIND that waits for responses to page requests.
-  struct Drain {
-    uint32_t requests;  // outstanding when it began
-    uint64_t began_ns;
-  };
   struct Current {
     tandem_command command;
     uint64_t fetched_ns = 0;
     std::optional<tandem_command_error> error;  // known: the command is over
     std::unique_ptr<PhysicalCopy> copy;
-    std::optional<Drain> drain;
   };
 
   bool fetch();
@@ -49,15 +43,14 @@ class KernelRing {
   bool check_copy();
   bool complete();
   tandem_command_error check_common(const tandem_command& command) const;
-  tandem_command_error bind(const tandem_command& command);
+  // Those that give nothing go on in a later step.
+  std::optional<tandem_command_error> bind(const tandem_command& command);
   std::optional<tandem_command_error> check_translation(const tandem_command& command) const;
-  // Nothing: it waits for page requests.
-  std::optional<tandem_command_error> unbind(const tandem_command& command);
-  bool check_drain();
-  void finish_unbind();
+  tandem_command_error unbind(const tandem_command& command);
+  void end(Pasid pasid);
   tandem_command_error create_queue(const tandem_command& command);
   tandem_command_error destroy_queue(const tandem_command& command);
-  tandem_command_error report_queue(const tandem_command& command);
+  std::optional<tandem_command_error> report_queue(const tandem_command& command);
   tandem_command_error replay(const tandem_command& command);
   tandem_command_error cancel(const tandem_command& command);
   tandem_command_error note(const tandem_command& command);
@@ -67,7 +60,7 @@ class KernelRing {
   std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
   void note_poison(uint64_t page);
   void trace_bind(const tandem_command& command) const;
-  void trace_drain(const Drain& drain) const;
+  void trace_unbound(Pasid pasid, const AddressSpace& space) const;
   void trace_replay(const tandem_command& command, uint32_t released) const;
   void trace_cancel(const tandem_command& command, uint32_t failed) const;
   void trace_copy(const tandem_command& command, CopyKind kind) const;

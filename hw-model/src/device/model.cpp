@@ -121,6 +121,10 @@ void tandem_model_set_ats(struct tandem_model* model, bool ats, uint32_t page_re
   guarded("set_ats", [&] { model->device.set_ats(ats, page_requests); });
 }
 
+void tandem_model_set_bus_translation(struct tandem_model* model, bool on) {
+  guarded("set_bus_translation", [&] { model->device.set_bus_translation(on); });
+}
+
 void tandem_model_ats_answer(struct tandem_model* model, uint64_t id, const struct tandem_ats_answer* answer) {
   guarded("ats_answer", [&] { model->device.ats_answer(id, *answer); });
 }

@@ -30,7 +30,7 @@ void Device::set_ats(bool ats, uint32_t page_requests) {
   page_requests_.set_allowance(possible ? page_requests : 0);
   if (!possible && atc_.enabled()) {
     // No invalidation will come any more for what the device holds.
-    invalidate_all_through_iommu(gva(0), gva(kLimit));
+    atc_invalidate({.pasid = TANDEM_NO_PASID, .global = true});
     atc_.set_enabled(false);
     mmu_.ats_gone();
   }
@@ -39,8 +39,29 @@ void Device::set_ats(bool ats, uint32_t page_requests) {
 }
 
 void Device::ats_answer(uint64_t id, const tandem_ats_answer& answer) {
-  mmu_.ats_answer(id, answer);
+  const std::optional<Atc::Reply> reply = atc_.answer(id, answer);
+  if (!reply) return;
+  if (reply->pasid == Pasid{}) bus_answer(*reply);
+  else mmu_.ats_answer(*reply);
   processor_.note_outside_event();
+}
+
+// Whatever had to wait for an address of the device's own may be able to go on.
+void Device::bus_answer(const Atc::Reply& reply) {
+  bus_.answered(reply);
+  mmu_.bus_answer();
+  status_page_.flush();
+  if (!running()) return;
+  events_.flush();
+  faults_.flush();
+  attention_.ask();
+}
+
+void Device::set_bus_translation(bool on) {
+  drop_host_pointers();
+  bus_.drop_entries();
+  memory_.set_bus_translation(on ? &bus_ : nullptr);
+  attention_.ask();
 }
 
 bool Device::page_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
@@ -51,18 +72,34 @@ bool Device::page_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
 
 void Device::atc_invalidate(const tandem_atc_invalidation& invalidation) {
   const Range range = user_range(invalidation);
-  const std::optional<Pasid> pasid = invalidation.global ? std::nullopt : spaces_.find_by_bus_pasid(invalidation.pasid);
   Invalidator::Outcome outcome;
-  if (invalidation.global) outcome = invalidate_all_through_iommu(range.start, range.end);
-  else if (pasid) outcome = invalidator_.carry_out(*pasid, range.start, range.end);
+  if (invalidation.pasid == TANDEM_NO_PASID) outcome += invalidate_bus(range.start, range.end);
+  Pasid known{};
+  const auto carry_out = [&](Pasid pasid) {
+    known = pasid;
+    outcome += invalidator_.carry_out(pasid, range.start, range.end);
+  };
+  if (!invalidation.global) spaces_.for_each_of(invalidation.pasid, carry_out);
+  else
+    for (const auto& [number, space] : spaces_.all())
+      if (space.translation == TANDEM_TRANSLATION_SVA) carry_out(Pasid{{number}});
   ++counters_[TANDEM_COUNTER_ATC_INVALIDATES];
-  if (trace_.on()) trace_atc_invalidated(invalidation, pasid.value_or(Pasid{}), outcome);
+  if (trace_.on()) trace_atc_invalidated(invalidation, invalidation.global ? Pasid{} : known, outcome);
 }
 
-Invalidator::Outcome Device::invalidate_all_through_iommu(Gva start, Gva end) {
+// Addresses of the device itself. Clients know what they keep by the process's addresses: they let go of all of it.
+Invalidator::Outcome Device::invalidate_bus(Gva start, Gva end) {
   Invalidator::Outcome outcome;
-  for (const auto& [pasid, space] : spaces_.all())
-    if (space.translation == TANDEM_TRANSLATION_SVA) outcome += invalidator_.carry_out(Pasid{{pasid}}, start, end);
+  const Atc::Killed in_atc = atc_.kill(Pasid{}, start, end);
+  const bool kept = bus_.kill(start, end);
+  outcome.entries = in_atc.entries + kept;
+  outcome.hit = (outcome.entries ? TANDEM_HIT_ATC : 0) | (in_atc.requests ? TANDEM_HIT_ATS : 0);
+  if (!memory_.bus_is_translated()) return outcome;
+  const Mmu::Killed in_tlbs = mmu_.invalidate_bus(start, end);
+  outcome.entries += in_tlbs.entries;
+  outcome.hit |= in_tlbs.hit;
+  for (TranslationClient* client : clients_) outcome += Invalidator::outcome_of(client->drain_all());
+  status_page_.drop_host_pointers();
   return outcome;
 }
 

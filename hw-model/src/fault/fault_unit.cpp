@@ -24,9 +24,7 @@ std::optional<QueueError> FaultUnit::raise(const TranslationRequest& request, ta
   const bool others_wait = pending_.untold();
   const auto [pending, fresh] = pending_.add(request, reason, waiter, host_);
   if (!fresh) return {};
-  if (!others_wait && room()) {
-    write_record(pending);
-  } else {
+  if (others_wait || !room() || !write_record(pending)) {
     if (!held_) ++counters_[TANDEM_COUNTER_FAULT_OVERFLOWS];
     trace_fault(pending->second, true);
   }
@@ -38,14 +36,14 @@ bool FaultUnit::room() const { return !held_ && !ring_.full(); }
 bool FaultUnit::flush() {
   bool wrote = false;
   while (pending_.untold() && room()) {
-    write_record(pending_.find(pending_.untold_keys().front()));
+    if (!write_record(pending_.find(pending_.untold_keys().front()))) break;
     wrote = true;
   }
   return wrote;
 }
 
-void FaultUnit::write_record(PendingMap::iterator at) {
-  pending_.announced(at, ++last_id_);
+// False: not yet, or never.
+bool FaultUnit::write_record(PendingMap::iterator at) {
   const PendingAccess& pending = at->second;
   tandem_fault_record record{};
   record.va = pending.first.va.align_down(TANDEM_PAGE_BYTES).value;
@@ -57,15 +55,16 @@ void FaultUnit::write_record(PendingMap::iterator at) {
   record.unit = pending.first.unit;
   record.pc = pending.first.pc;
   record.time_ns = pending.time_ns;
-  record.id = pending.ticket;
-  if (!memory_.dma_write(ring_.slot(ring_.put, sizeof record), &record, sizeof record)) {
-    errors_.stop(TANDEM_DEVICE_RING_DMA, "the fault buffer is not in memory");
-    return;
-  }
+  record.id = last_id_ + 1;
+  const Dma dma = memory_.dma_write(ring_.slot(ring_.put, sizeof record), &record, sizeof record);
+  if (dma == Dma::NoMemory) errors_.stop(TANDEM_DEVICE_RING_DMA, "the fault buffer is not in memory");
+  if (dma != Dma::Done) return false;
+  pending_.announced(at, ++last_id_);
   ++ring_.put;
   ++counters_[TANDEM_COUNTER_FAULTS];
   trace_fault(pending, false);
   unannounced_ = true;
+  return true;
 }
 
 void FaultUnit::announce() {

@@ -63,7 +63,7 @@ class FaultUnit final : public FaultSink {
 
   void count_replays(Pasid pasid);
   bool room() const;
-  void write_record(PendingMap::iterator pending);
+  bool write_record(PendingMap::iterator pending);
   void trace_fault(const PendingAccess& pending, bool waits_for_room) const;
 
   RetryLimits& retries_;

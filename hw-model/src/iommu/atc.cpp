@@ -109,14 +109,13 @@ bool Atc::build_entry(const tandem_ats_answer& answer, const UnderWay& asked, Tl
     if (block > answer.bytes || block > asked.sound_bytes) continue;
     const Gva block_va = va.align_down(block);
     const uint64_t address = answer.translated + (block_va.value & (answer.bytes - 1));
-    uint64_t bytes = block;
-    std::byte* host = memory_.map_system(iova(address), bytes, answer.write);
-    if (!host || bytes < block) continue;
+    const MappedRun run = memory_.map_memory(address, block, answer.write);
+    if (!run.host || run.bytes < block) continue;
     entry = TlbEntry{.pasid = asked.first.pasid,
                      .va = block_va,
                      .bytes = block,
-                     .host = host,
-                     .device_address = address,
+                     .host = run.host,
+                     .device_address = run.address,
                      .aperture = TANDEM_APERTURE_SYSTEM,
                      .write = answer.write,
                      .atomic = answer.write && memory_.atomics().reach_system_memory(),

@@ -30,25 +30,46 @@ constexpr uint64_t peer_address(uint32_t peer, uint64_t offset) { return uint64_
 constexpr uint32_t peer_of(uint64_t address) { return static_cast<uint32_t>(address >> kPeerShift); }
 constexpr uint64_t peer_offset(uint64_t address) { return address & (kPeerOffsetLimit - 1); }
 
+// A run of memory behind one host pointer.
+struct MappedRun {
+  std::byte* host = nullptr;  // nullptr: no memory, or pending
+  uint64_t address = 0;       // how the host knows the first byte, for stored(); in the aperture that was asked for
+  uint64_t bytes = 0;         // contiguous and sound; may be less than was asked for
+  bool pending = false;       // the IOMMU has been asked where the address leads: try again when something has come
+};
+
+// Where addresses of the bus lead when an IOMMU translates them (iommu/bus_addresses.h).
+class BusTranslation {
+ public:
+  virtual ~BusTranslation() = default;
+  virtual MappedRun find(Iova address, uint64_t bytes, bool write) = 0;
+};
+
+// How a DMA ended that cannot wait.
+enum class Dma : uint8_t { Done, Pending, NoMemory };
+
 class MemoryPort {
  public:
   MemoryPort(const tandem_host_ops& ops, void* opaque, std::byte* vram, uint64_t vram_bytes)
       : ops_(ops), opaque_(opaque), vram_(vram), vram_bytes_(vram_bytes) {}
 
-  // Records and ring entries: not atomic. False if a byte of it is not memory.
-  [[nodiscard]] bool dma_read(Iova address, void* buffer, uint64_t bytes) const {
-    return ops_.dma_read(opaque_, address.value, buffer, bytes);
-  }
-  [[nodiscard]] bool dma_write(Iova address, const void* buffer, uint64_t bytes) const {
-    return ops_.dma_write(opaque_, address.value, buffer, bytes);
-  }
+  // Records and ring entries, none of which crosses a page: not atomic.
+  [[nodiscard]] Dma dma_read(Iova address, void* buffer, uint64_t bytes) const;
+  [[nodiscard]] Dma dma_write(Iova address, const void* buffer, uint64_t bytes) const;
 
-  // Host pointer of a page run; shortens bytes to what is contiguous and sound. nullptr: not memory, or poisoned. Good until the
-  // device drops all host pointers (Device::drop_host_pointers).
-  std::byte* map(tandem_aperture aperture, uint64_t device_address, uint64_t& bytes, bool write) const;
-  std::byte* map_system(Iova address, uint64_t& bytes, bool write) const {
-    return static_cast<std::byte*>(ops_.map(opaque_, address.value, &bytes, write));
+  // A run of pages from a page's address on. No memory: it is none, or poisoned. Good until the device drops all host pointers
+  // (Device::drop_host_pointers).
+  MappedRun map(tandem_aperture aperture, uint64_t device_address, uint64_t bytes, bool write) const;
+  // The same for an address of the bus.
+  MappedRun map_system(Iova address, uint64_t bytes, bool write) const {
+    return bus_ ? bus_->find(address, bytes, write) : map_memory(address.value, bytes, write);
   }
+  // The same for an address of memory itself: what an IOMMU answers.
+  MappedRun map_memory(uint64_t address, uint64_t bytes, bool write) const;
+
+  // nullptr: addresses of the bus are those of memory.
+  void set_bus_translation(BusTranslation* bus) { bus_ = bus; }
+  bool bus_is_translated() const { return bus_ != nullptr; }
   bool is_poisoned(tandem_aperture aperture, uint64_t device_address) const;
 
   // Atomics under way on the bytes are completed: the store comes after them.
@@ -84,14 +105,17 @@ class MemoryPort {
   const AccessCounters& access_counters() const { return access_counters_; }
 
  private:
-  std::byte* map_vram(uint64_t offset, uint64_t& bytes) const;
-  std::byte* map_peer(uint64_t address, uint64_t& bytes, bool write) const;
+  MappedRun map_vram(uint64_t offset, uint64_t bytes) const;
+  MappedRun map_peer(uint64_t address, uint64_t bytes, bool write) const;
+  template <typename Transfer>
+  Dma transfer(Iova address, uint64_t bytes, bool write, Transfer run) const;
 
   const tandem_host_ops& ops_;
   void* opaque_;
   std::byte* vram_;
   uint64_t vram_bytes_;
   uint32_t peers_ = 0;
+  BusTranslation* bus_ = nullptr;
   PoisonedPages own_poison_, peer_poison_;
   AccessCounters access_counters_;
   mutable AtomicUnit atomics_{*this};

@@ -2,9 +2,9 @@
 // The address spaces that the driver has bound: PASID -> page table, and whose it is. Walks and queues look here.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
-#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -16,6 +16,8 @@ struct AddressSpace {
   Iova root;                     // MIRROR: level 3 table
   tandem_translation translation = TANDEM_TRANSLATION_MIRROR;
   uint32_t bus_pasid = 0;        // SVA: by which the IOMMU knows it
+  uint64_t ended_ns = 0;         // SVA: when UNBIND found page requests to be answered yet; 0: it is alive
+  uint64_t drained = 0;          // and how many
   uint32_t tgid = 0;
   std::array<char, 16> comm{};
 
@@ -40,19 +42,31 @@ class AddressSpaces {
     const auto found = spaces_.find(pasid.value);
     return found == spaces_.end() ? nullptr : &found->second;
   }
-  // The one that the IOMMU knows by this PASID, or nothing.
-  std::optional<Pasid> find_by_bus_pasid(uint32_t bus_pasid) const {
-    const auto found = by_bus_pasid_.find(bus_pasid);
-    return found == by_bus_pasid_.end() ? std::nullopt : std::optional(Pasid{{found->second}});
+  // The same, unless it is being unbound.
+  const AddressSpace* find_alive(Pasid pasid) const {
+    const AddressSpace* space = find(pasid);
+    return space && !space->ended_ns ? space : nullptr;
+  }
+  AddressSpace* change(Pasid pasid) {
+    const auto found = spaces_.find(pasid.value);
+    return found == spaces_.end() ? nullptr : &found->second;
+  }
+  // Calls visit(Pasid) for each that the IOMMU knows by this PASID: a process may have several.
+  template <typename Visit>
+  void for_each_of(uint32_t bus_pasid, Visit visit) const {
+    const auto [first, end] = by_bus_pasid_.equal_range(bus_pasid);
+    for (auto at = first; at != end; ++at) visit(Pasid{{at->second}});
   }
   void bind(Pasid pasid, const AddressSpace& space) {
     spaces_[pasid.value] = space;
-    if (space.translation == TANDEM_TRANSLATION_SVA) by_bus_pasid_[space.bus_pasid] = pasid.value;
+    if (space.translation == TANDEM_TRANSLATION_SVA) by_bus_pasid_.emplace(space.bus_pasid, pasid.value);
   }
   void unbind(Pasid pasid) {
     const auto space = spaces_.find(pasid.value);
     if (space == spaces_.end()) return;
-    if (space->second.translation == TANDEM_TRANSLATION_SVA) by_bus_pasid_.erase(space->second.bus_pasid);
+    const auto [first, end] = by_bus_pasid_.equal_range(space->second.bus_pasid);
+    const auto own = std::find_if(first, end, [&](const auto& each) { return each.second == pasid.value; });
+    if (own != end) by_bus_pasid_.erase(own);
     spaces_.erase(space);
   }
   void reset() {
@@ -64,7 +78,7 @@ class AddressSpaces {
  private:
   uint32_t limit_;
   std::map<uint32_t, AddressSpace> spaces_;
-  std::unordered_map<uint32_t, uint32_t> by_bus_pasid_;
+  std::unordered_multimap<uint32_t, uint32_t> by_bus_pasid_;
 };
 
 }  // namespace tandem

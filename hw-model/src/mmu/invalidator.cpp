@@ -4,19 +4,20 @@
 
 namespace tandem {
 
+Invalidator::Outcome Invalidator::outcome_of(const DrainResult& drained) {
+  return {.stores = drained.stores_written,
+          .hit = static_cast<uint32_t>((drained.stores_written ? TANDEM_HIT_STORES : 0) |
+                                       (drained.code_dropped ? TANDEM_HIT_CODE : 0) |
+                                       (drained.copy_restarted ? TANDEM_HIT_COPY : 0))};
+}
+
 Invalidator::Outcome Invalidator::carry_out(Pasid pasid, Gva start, Gva end) {
   Outcome outcome;
   // Kill before drain: a client that translates anew while it drains must not find the old entry.
   const Mmu::Killed killed = mmu_.invalidate(pasid, start, end);
   outcome.entries = killed.entries;
   outcome.hit = killed.hit;
-  for (TranslationClient* client : clients_) {
-    const DrainResult drained = client->drain(pasid, start, end);
-    outcome.stores += drained.stores_written;
-    if (drained.stores_written) outcome.hit |= TANDEM_HIT_STORES;
-    if (drained.code_dropped) outcome.hit |= TANDEM_HIT_CODE;
-    if (drained.copy_restarted) outcome.hit |= TANDEM_HIT_COPY;
-  }
+  for (TranslationClient* client : clients_) outcome += outcome_of(client->drain(pasid, start, end));
   counters_[TANDEM_COUNTER_ENTRIES_KILLED] += outcome.entries;
   counters_[TANDEM_COUNTER_STORES_DRAINED] += outcome.stores;
   return outcome;

@@ -30,6 +30,8 @@ class Invalidator {
     // As traces hold it.
     uint64_t entries_and_stores() const { return entries | uint64_t{stores} << 32; }
   };
+  static Outcome outcome_of(const DrainResult& drained);
+
   // When it returns nothing of the device rests on a translation of the range that was obtained before.
   Outcome carry_out(Pasid pasid, Gva start, Gva end);
 

@@ -86,8 +86,12 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
   using Kind = TranslationResult::Kind;
   miss.walk = PageWalk(root, miss.request.va, miss.request.access);
   while (miss.walk.restarts() <= kRestartsPerTick) {
-    miss.walk.fetch(tables_);
-    const PageWalk::Step step = resolve(miss);
+    const PageWalk::Step step = miss.walk.fetch(tables_) ? resolve(miss) : PageWalk::Step::Pending;
+    if (step == PageWalk::Step::Pending) {
+      miss.waiters.push_back({miss.request, &waiter});
+      enter(std::move(miss), Miss::Stage::AskingIommu);
+      return {Kind::Wait};
+    }
     if (step == PageWalk::Step::Descend || step == PageWalk::Step::Changed) continue;
     ++counters_[TANDEM_COUNTER_WALKS];
     trace_walk(miss, step == PageWalk::Step::Found ? miss.walk.fetched() : 0);
@@ -227,7 +231,11 @@ void Mmu::tell_failed(const Miss& miss, QueueError error) {
 void Mmu::advance_walks() {
   for (auto miss = walking_.begin(); miss != walking_.end();) {
     const auto present = miss++;
-    if (advance_walk(*present) == Progress::Ended) end(present);
+    switch (advance_walk(*present)) {
+      case Progress::Waiting: break;
+      case Progress::Ended: end(present); break;
+      case Progress::Pending: move(present, Miss::Stage::AskingIommu); break;
+    }
   }
 }
 
@@ -235,11 +243,12 @@ void Mmu::advance_walks() {
 Mmu::Progress Mmu::advance_walk(Miss& miss) {
   for (uint32_t restarts = 0; miss.due <= now_ && restarts < kRestartsPerTick;) {
     if (!miss.walk.has_fetched()) {
-      miss.walk.fetch(tables_);
+      if (!miss.walk.fetch(tables_)) return Progress::Pending;
       miss.due += config_.walk_latency;
       continue;
     }
     const PageWalk::Step step = resolve(miss);
+    if (step == PageWalk::Step::Pending) return Progress::Pending;
     if (step == PageWalk::Step::Changed) ++restarts;
     if (step == PageWalk::Step::Descend || step == PageWalk::Step::Changed) continue;
     ++counters_[TANDEM_COUNTER_WALKS];
@@ -313,14 +322,12 @@ Mmu::Progress Mmu::ask(MissList::iterator miss) {
   return Progress::Waiting;
 }
 
-void Mmu::ats_answer(uint64_t id, const tandem_ats_answer& answer) {
-  const std::optional<Atc::Reply> reply = atc_.answer(id, answer);
-  if (!reply) return;
-  if (reply->kind == Atc::Reply::Kind::Entry) page_requests_.succeeded(reply->entry);
-  const std::array accesses = reply->write ? std::array{Access::Write, Access::Atomic} : std::array{Access::Read, Access::Execute};
+void Mmu::ats_answer(const Atc::Reply& reply) {
+  if (reply.kind == Atc::Reply::Kind::Entry) page_requests_.succeeded(reply.entry);
+  const std::array accesses = reply.write ? std::array{Access::Write, Access::Atomic} : std::array{Access::Read, Access::Execute};
   for (const Access access : accesses) {
-    const auto miss = by_page_.find({reply->pasid.value, access, reply->page.value >> TANDEM_PAGE_SHIFT});
-    if (miss != by_page_.end() && miss->second->stage == Miss::Stage::AskingIommu) settle(miss->second, *reply);
+    const auto miss = by_page_.find({reply.pasid.value, access, reply.page.value >> TANDEM_PAGE_SHIFT});
+    if (miss != by_page_.end() && miss->second->stage == Miss::Stage::AskingIommu) settle(miss->second, reply);
   }
 }
 
@@ -355,6 +362,14 @@ void Mmu::raise_page_request(Miss& miss, tandem_fault_reason reason) {
   for (const Miss::Waiter& waiting : miss.waiters)
     if (const auto error = page_requests_.raise(waiting.request, reason, *waiting.waiter))
       waiting.waiter->translation_failed(*error, waiting.request.va);
+}
+
+// Something has come of what walks had to ask for. They begin anew: what they have read is old by now.
+void Mmu::bus_answer() {
+  for (auto miss = asking_.begin(); miss != asking_.end();) {
+    const auto present = miss++;
+    if (!through_iommu(present->request.pasid)) move(present, Miss::Stage::WaitingForWalker);
+  }
 }
 
 void Mmu::ats_gone() {
@@ -400,6 +415,26 @@ Mmu::Killed Mmu::remove(Pasid pasid) {
   Killed killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
   killed.entries += atc_.remove(pasid);
   end_if([&](const Miss& miss) { return miss.request.pasid == pasid; });
+  return killed;
+}
+
+Mmu::Killed Mmu::invalidate_bus(Gva start, Gva end) {
+  Killed killed;
+  const auto rests_on_it = [&](const TlbEntry& entry) {
+    return entry.aperture == TANDEM_APERTURE_SYSTEM && !through_iommu(entry.pasid) &&
+           ranges_overlap(entry.bus_address, entry.bytes, start.value, end - start);
+  };
+  for (Tlb& l1 : l1_)
+    if (const uint32_t entries = l1.kill_if(rests_on_it)) {
+      killed.entries += entries;
+      killed.hit |= TANDEM_HIT_L1;
+    }
+  if (const uint32_t entries = l2_.kill_if(rests_on_it)) {
+    killed.entries += entries;
+    killed.hit |= TANDEM_HIT_L2;
+  }
+  tables_.drop();
+  for (Miss& miss : walking_) restart(miss);
   return killed;
 }
 

@@ -58,7 +58,9 @@ class Mmu final : public Translator {
   bool ticking() const { return by_page_.size() > asking_.size(); }
 
   // An answer of the IOMMU has come.
-  void ats_answer(uint64_t id, const tandem_ats_answer& answer);
+  void ats_answer(const Atc::Reply& reply);
+  // An answer to a request of the device itself, in whose addresses tables and pages are.
+  void bus_answer();
   // The ATC is not to be asked any more: what waits for it fails.
   void ats_gone();
 
@@ -68,6 +70,8 @@ class Mmu final : public Translator {
     uint32_t hit = 0;
   };
   Killed invalidate(Pasid pasid, Gva start, Gva end);
+  // The same for addresses of the device itself, in which tables and mirrored pages are. Walks start again.
+  Killed invalidate_bus(Gva start, Gva end);
   // The address space goes away: besides its entries its walks end, and nobody is told.
   Killed remove(Pasid pasid);
   // The host's memory map changed: no host pointer is left. Walks start again.
@@ -101,7 +105,7 @@ class Mmu final : public Translator {
     uint64_t page;
     auto operator<=>(const MissKey&) const = default;
   };
-  enum class Progress : uint8_t { Waiting, Ended };
+  enum class Progress : uint8_t { Waiting, Ended, Pending };  // pending: the IOMMU has been asked
 
   static MissKey key_of(const TranslationRequest& request);
   Tlb& l1_of(const TranslationRequest& request) {

@@ -8,28 +8,30 @@
 
 namespace tandem {
 
-std::byte* TablePointers::find(Iova table) {
+MappedRun TablePointers::find(Iova table) {
   Line& line = cache_[(table.value >> TANDEM_PAGE_SHIFT) % cache_.size()];
-  if (line.host && line.table == table.value) return line.host;
-  uint64_t bytes = TANDEM_PT_BYTES;
+  if (line.run.host && line.table == table.value) return line.run;
   // Writable, for the accessed and dirty bits.
-  std::byte* host = memory_.map_system(table, bytes, true);
-  if (!host || bytes < TANDEM_PT_BYTES) return nullptr;
-  line = {table.value, host};
-  return host;
+  const MappedRun run = memory_.map_system(table, TANDEM_PT_BYTES, true);
+  if (run.pending) return run;
+  if (!run.host || run.bytes < TANDEM_PT_BYTES) return {};
+  line = {table.value, run};
+  return run;
 }
 
-void PageWalk::fetch(TablePointers& tables) {
-  const std::byte* table = tables.find(table_);
-  if (!table) {
+bool PageWalk::fetch(TablePointers& tables) {
+  const MappedRun table = tables.find(table_);
+  if (table.pending) return false;
+  if (!table.host) {
     state_ = State::NoTable;
-    return;
+    return true;
   }
   const uint64_t index = TANDEM_LEVEL_INDEX(va_.value, level_);
   // Pairs with the driver's release when it publishes a table: what a directory entry points to is read after it.
-  fetched_ = __atomic_load_n(reinterpret_cast<const uint64_t*>(table) + index, __ATOMIC_ACQUIRE);
+  fetched_ = __atomic_load_n(reinterpret_cast<const uint64_t*>(table.host) + index, __ATOMIC_ACQUIRE);
   ++levels_read_;
   state_ = State::Fetched;
+  return true;
 }
 
 PageWalk::Step PageWalk::resolve(TablePointers& tables, const MemoryPort& memory, Pasid pasid) {
@@ -51,9 +53,12 @@ PageWalk::Step PageWalk::resolve_leaf(TablePointers& tables, const MemoryPort& m
   if (!leaf_is_well_formed()) return fault(TANDEM_FAULT_BAD_PTE);
   if (!permits_access()) return fault(TANDEM_FAULT_PERMISSION);
   if (!mark(tables, memory)) return Step::Changed;
-  if (!build_entry(memory, pasid, leaf_shift(tables)))
-    return fault(memory.is_poisoned(aperture(), page_address()) ? TANDEM_FAULT_POISON : TANDEM_FAULT_PAGE_DMA);
-  return Step::Found;
+  switch (build_entry(memory, pasid, leaf_shift(tables))) {
+    case Built::Entry: return Step::Found;
+    case Built::Pending: return Step::Pending;
+    case Built::Nothing: break;
+  }
+  return fault(memory.is_poisoned(aperture(), page_address()) ? TANDEM_FAULT_POISON : TANDEM_FAULT_PAGE_DMA);
 }
 
 // A driver that frees a table invalidates all that the table covered first, and so the page of each walk that went through it.
@@ -88,13 +93,13 @@ bool PageWalk::mark(TablePointers& tables, const MemoryPort& memory) {
   const bool stores = access_ == Access::Write || access_ == Access::Atomic;
   const uint64_t marked = fetched_ | TANDEM_PTE_ACCESSED | (stores ? TANDEM_PTE_DIRTY : 0);
   if (marked == fetched_) return true;
-  std::byte* table = tables.find(table_);
-  if (!table) return false;  // the map changed: the next fetch reports it
+  const MappedRun table = tables.find(table_);
+  if (!table.host) return false;  // the map changed: the next fetch reports it
   const uint64_t offset = TANDEM_LEVEL_INDEX(va_.value, level_) * sizeof(uint64_t);
-  std::atomic_ref<uint64_t> slot(*reinterpret_cast<uint64_t*>(table + offset));
+  std::atomic_ref<uint64_t> slot(*reinterpret_cast<uint64_t*>(table.host + offset));
   uint64_t expected = fetched_;
   if (!slot.compare_exchange_strong(expected, marked, std::memory_order_acq_rel)) return false;
-  memory.stored(TANDEM_APERTURE_SYSTEM, table_.value + offset, sizeof(uint64_t));
+  memory.stored(TANDEM_APERTURE_SYSTEM, table.address + offset, sizeof(uint64_t));
   fetched_ = marked;
   return true;
 }
@@ -107,7 +112,7 @@ uint32_t PageWalk::leaf_shift(TablePointers& tables) const {
 // The driver writes and clears the 16 entries of a group one after the other. While they do not agree, only the page itself
 // may be cached.
 bool PageWalk::group_agrees(TablePointers& tables) const {
-  const std::byte* table = tables.find(table_);
+  const std::byte* table = tables.find(table_).host;
   if (!table) return false;
   constexpr uint64_t marks = TANDEM_PTE_ACCESSED | TANDEM_PTE_DIRTY | TANDEM_PTE_SOFTWARE;
   const uint64_t index = TANDEM_LEVEL_INDEX(va_.value, 0);
@@ -135,37 +140,39 @@ uint64_t PageWalk::page_address() const {
 
 // The largest block around the address that lies behind one host pointer: the whole leaf, or a smaller page size if the host's
 // run is shorter, or a page near by is poisoned ("fractured" entry).
-bool PageWalk::build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift) {
+PageWalk::Built PageWalk::build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift) {
   const bool stores = access_ == Access::Write || access_ == Access::Atomic;
   const bool may_store = (fetched_ & TANDEM_PTE_WRITE) && (fetched_ & TANDEM_PTE_DIRTY);
   for (int size_class = kSizeClasses - 1; size_class >= 0; --size_class) {
     if (kSizeShift[size_class] > shift) continue;
     const uint64_t block = 1ULL << kSizeShift[size_class];
-    if (map_block(memory, pasid, block, may_store)) return true;
+    Built built = map_block(memory, pasid, block, may_store);
     // Memory that cannot be stored to can still be read, whatever the entry says.
-    if (may_store && !stores && map_block(memory, pasid, block, false)) return true;
+    if (built == Built::Nothing && may_store && !stores) built = map_block(memory, pasid, block, false);
+    if (built != Built::Nothing) return built;
   }
-  return false;
+  return Built::Nothing;
 }
 
-bool PageWalk::map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write) {
+PageWalk::Built PageWalk::map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write) {
   const Gva block_va = va_.align_down(block_bytes);
   const uint64_t address = page_address() - (va_.align_down(TANDEM_PAGE_BYTES) - block_va);
-  uint64_t bytes = block_bytes;
-  std::byte* host = memory.map(aperture(), address, bytes, write);
-  if (!host || bytes < block_bytes) return false;
+  const MappedRun run = memory.map(aperture(), address, block_bytes, write);
+  if (run.pending) return Built::Pending;
+  if (!run.host || run.bytes < block_bytes) return Built::Nothing;
 
   entry_ = TlbEntry{.pasid = pasid,
                     .va = block_va,
                     .bytes = block_bytes,
-                    .host = host,
-                    .device_address = address,
+                    .host = run.host,
+                    .device_address = run.address,
                     .aperture = aperture(),
                     .write = write,
                     .atomic = write && fetched_ & TANDEM_PTE_ATOMIC,
                     .counted = aperture() != TANDEM_APERTURE_VRAM && memory.access_counters().on(),
-                    .pte = fetched_};
-  return true;
+                    .pte = fetched_,
+                    .bus_address = address};
+  return Built::Entry;
 }
 
 }  // namespace tandem

@@ -18,14 +18,14 @@ namespace tandem {
 class TablePointers {
  public:
   explicit TablePointers(const MemoryPort& memory) : memory_(memory) {}
-  // Host address of the table's first byte; nullptr if it is not memory.
-  std::byte* find(Iova table);
+  // The table; no host pointer if it is not memory.
+  MappedRun find(Iova table);
   void drop() { cache_.fill({}); }
 
  private:
   struct Line {
     uint64_t table = ~0ULL;
-    std::byte* host = nullptr;
+    MappedRun run;
   };
   const MemoryPort& memory_;
   std::array<Line, 256> cache_{};
@@ -37,6 +37,7 @@ class PageWalk {
     Descend,  // a directory entry: fetch the next level
     Found,    // entry() is good for the access; accessed and dirty bits are set
     Changed,  // the entry changed while it was marked: restart
+    Pending,  // the IOMMU has been asked where the page is: resolve again
     Fault,    // reason() tells why
   };
 
@@ -51,8 +52,9 @@ class PageWalk {
     ++restarts_;
   }
 
-  // Reads the entry of the present level, or notes that its table is not memory.
-  void fetch(TablePointers& tables);
+  // Reads the entry of the present level, or notes that its table is not memory. False: the IOMMU has been asked where the table
+  // is; fetch again.
+  bool fetch(TablePointers& tables);
   bool has_fetched() const { return state_ != State::Empty; }
   // Judges what was fetched. After Descend and Changed the next entry must be fetched.
   Step resolve(TablePointers& tables, const MemoryPort& memory, Pasid pasid);
@@ -80,8 +82,9 @@ class PageWalk {
   bool mark(TablePointers& tables, const MemoryPort& memory);
   uint32_t leaf_shift(TablePointers& tables) const;
   bool group_agrees(TablePointers& tables) const;
-  bool build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift);
-  bool map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write);
+  enum class Built : uint8_t { Entry, Pending, Nothing };
+  Built build_entry(const MemoryPort& memory, Pasid pasid, uint32_t shift);
+  Built map_block(const MemoryPort& memory, Pasid pasid, uint64_t block_bytes, bool write);
   tandem_aperture aperture() const;
 
   enum class State : uint8_t { Empty, Fetched, NoTable };

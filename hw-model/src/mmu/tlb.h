@@ -51,6 +51,17 @@ class Tlb {
   uint32_t kill(Pasid pasid, Gva start, Gva end);
   uint32_t kill(Pasid pasid);
   uint32_t kill_all();
+  // Those of which test(entry) is true. Looks at every entry.
+  template <typename Test>
+  uint32_t kill_if(Test test) {
+    uint32_t killed = 0;
+    for (uint32_t slot = 0; slot < capacity(); ++slot) {
+      if (!tags_[slot] || !test(entries_[slot])) continue;
+      remove(slot);
+      ++killed;
+    }
+    return killed;
+  }
 
   uint32_t valid_entries() const;
   uint32_t capacity() const { return static_cast<uint32_t>(tags_.size()); }

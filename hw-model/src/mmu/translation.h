@@ -27,6 +27,7 @@ struct TlbEntry {
   bool atomic = false;            // atomics permitted, and the PTE is marked dirty
   bool counted = false;           // accesses of wavefronts are to be counted (mem/access_counters.h)
   uint64_t pte = 0;               // as the walker left it, for traces and displays
+  uint64_t bus_address = 0;       // mirror, in the system's memory: what the page table gave for the byte at va
 
   bool covers(Gva address) const { return address.value - va.value < bytes; }
   bool permits(Access access) const {

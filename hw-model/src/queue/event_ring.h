@@ -59,10 +59,9 @@ class EventRing {
 
  private:
   bool write(const tandem_event& event) {
-    if (!memory_.dma_write(ring_.slot(ring_.put, sizeof event), &event, sizeof event)) {
-      errors_.stop(TANDEM_DEVICE_RING_DMA, "the event ring is not in memory");
-      return false;
-    }
+    const Dma dma = memory_.dma_write(ring_.slot(ring_.put, sizeof event), &event, sizeof event);
+    if (dma == Dma::NoMemory) errors_.stop(TANDEM_DEVICE_RING_DMA, "the event ring is not in memory");
+    if (dma != Dma::Done) return false;
     ++ring_.put;
     status_.event_put(ring_.put);
     interrupts_.raise(TANDEM_VECTOR_EVENT);

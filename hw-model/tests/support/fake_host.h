@@ -32,24 +32,27 @@ class FakeHost {
     ops.size = sizeof ops;
     ops.dma_read = [](void* self, uint64_t address, void* to, uint64_t bytes) {
       FakeHost& host = *static_cast<FakeHost*>(self);
+      address -= host.memory_base;
       if (!host.is_ram(address, bytes)) return false;
       std::memcpy(to, host.ram(address), bytes);
       return true;
     };
     ops.dma_write = [](void* self, uint64_t address, const void* from, uint64_t bytes) {
       FakeHost& host = *static_cast<FakeHost*>(self);
+      address -= host.memory_base;
       if (!host.is_ram(address, bytes)) return false;
       std::memcpy(host.ram(address), from, bytes);
       return true;
     };
     ops.map = [](void* self, uint64_t address, uint64_t* bytes, bool) -> void* {
-      return static_cast<FakeHost*>(self)->map(address, *bytes);
+      FakeHost& host = *static_cast<FakeHost*>(self);
+      return host.map(address - host.memory_base, *bytes);
     };
     ops.stored = [](void* self, const tandem_stored_range* ranges, uint32_t count) {
       FakeHost& host = *static_cast<FakeHost*>(self);
       for (uint32_t i = 0; i < count; ++i) {
         host.bytes_stored += ranges[i].bytes;
-        if (host.on_stored) host.on_stored(ranges[i].address, ranges[i].bytes);
+        if (host.on_stored) host.on_stored(ranges[i].address - host.memory_base, ranges[i].bytes);
       }
     };
     ops.vram_stored = [](void* self, uint64_t, uint64_t bytes) { static_cast<FakeHost*>(self)->bytes_stored += bytes; };
@@ -98,6 +101,7 @@ class FakeHost {
   std::vector<PeerStore> peer_stores;
   uint64_t poison_changes = 0;
   uint64_t longest_run = ~0ULL;  // map() gives no run that crosses a multiple of this
+  uint64_t memory_base = 0;      // the addresses that the device hands to the host are so much above those of ram() and at()
   uint64_t maps = 0;
   uint64_t bytes_stored = 0;
   uint64_t clock = 0;

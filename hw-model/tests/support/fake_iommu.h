@@ -42,6 +42,7 @@ class FakeIommu {
   // ---- the process's page table ----
   // What the table says now. Marks the page as an IOMMU does: dirty if the request is for writing and permitted.
   tandem_ats_answer translate(const tandem_ats_request& request) {
+    if (request.pasid == TANDEM_NO_PASID) return bus(request);
     const auto table = tables_.find(request.pasid);
     if (table == tables_.end()) return {};
     uint64_t entry_at = table->second->root();
@@ -123,6 +124,8 @@ class FakeIommu {
   std::map<uint32_t, Group> groups;      // outstanding, by number
   std::vector<tandem_page_request> page_requests;  // all there ever were
   std::vector<tandem_ats_request> ats_requests;
+  // Where the device's own addresses lead.
+  std::function<tandem_ats_answer(const tandem_ats_request&)> bus = [](const tandem_ats_request&) { return tandem_ats_answer{}; };
   std::function<uint32_t(const Group&)> service = [](const Group&) { return TANDEM_PAGE_RESPONSE_INVALID; };
 
  private:

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 
@@ -80,7 +81,10 @@ class TestDriver {
   // Ticks until done() or the limit. True if done.
   template <typename Done>
   bool run_until(Done done, uint64_t ticks = 100000) {
-    for (uint64_t tick = 0; tick < ticks && !done(); ++tick) run(1);
+    for (uint64_t tick = 0; tick < ticks && !done(); ++tick) {
+      run(1);
+      if (between_ticks) between_ticks();
+    }
     return done();
   }
 
@@ -104,6 +108,16 @@ class TestDriver {
     run_until([&] { return status().command_done >= command.seqno; });
     EXPECT_EQ(status().command_done, command.seqno);
     return command.seqno;
+  }
+  // The same, and what came of it. No other event may be waiting.
+  uint16_t error_of(const tandem_command& command) {
+    EXPECT_EQ(events_waiting(), 0u);
+    execute(command);
+    if (!events_waiting()) return TANDEM_COMMAND_OK;
+    const tandem_event event = take_event();
+    EXPECT_EQ(event.type, TANDEM_EVENT_COMMAND_ERROR);
+    EXPECT_EQ(event.value, command.seqno);
+    return event.code;
   }
   void bind(uint32_t pasid, const PageTableBuilder& table, const char* comm = "test") {
     tandem_command bind = command(TANDEM_COMMAND_BIND, pasid);
@@ -169,6 +183,7 @@ class TestDriver {
     return event;
   }
 
+  std::function<void()> between_ticks;  // of run_until()
   FakeHost host;
   PageAllocator pages;
   const uint32_t order;
