@@ -4,11 +4,14 @@
  * A MemoryListener on the device's bus address space keeps a table of the
  * RAM in it.  Everything the model asks for is answered from that table, so
  * an access can never end in another device's registers (which would take the
- * BQL, against the rule in tandem-exec.c), in ROM, or in an IOMMU (whose
- * fault report is such an access, too): what is not RAM here fails, and the
- * model makes a fault or an error of it.  Bus mastering, memory hot-plug and
+ * BQL, against the rule in tandem-exec.c) or in ROM: what is not RAM here
+ * fails, and the model makes a fault or an error of it.  Bus mastering, memory hot-plug and
  * the BARs of other devices (peer video memory is RAM) need no further code:
  * they all change the address space.
+ *
+ * If there is an IOMMU in the bus address space the model asks it where each
+ * address leads (tandem-ats.c), and what comes here is an address of memory:
+ * then the table is that of the system's RAM.
  *
  * The table keeps references to its memory regions.  A new one takes effect in
  * commit(), under the device lock, after the model has dropped every pointer
@@ -27,6 +30,7 @@
 #include "qemu/rcu.h"
 #include "exec/ramlist.h"
 #include "exec/target_page.h"
+#include "system/address-spaces.h"
 #include "tandem-gpu.h"
 
 #define TANDEM_PAGE_MASK (TANDEM_PAGE_BYTES - 1)
@@ -48,17 +52,16 @@ static TandemDma *tandem_dma_of(MemoryListener *listener)
     return container_of(listener, TandemDma, listener);
 }
 
-static void tandem_dma_region_add(MemoryListener *listener,
-                                  MemoryRegionSection *section)
+static TandemDma *tandem_dma_of_memory(MemoryListener *listener)
 {
-    TandemDma *dma = tandem_dma_of(listener);
+    return container_of(listener, TandemDma, memory_listener);
+}
+
+static void tandem_dma_add(TandemDma *dma, GArray *sections,
+                           MemoryRegionSection *section)
+{
     TandemDmaSection new;
 
-    if (memory_region_is_iommu(section->mr)) {
-        warn_report_once("tandem-gpu: an IOMMU translates the GPU's DMA; "
-                         "this device cannot use one yet, and its accesses "
-                         "will fail");
-    }
     if (!tandem_dma_is_memory(section)) {
         return;
     }
@@ -73,8 +76,36 @@ static void tandem_dma_region_add(MemoryListener *listener,
                 section->offset_within_region,
         .writable = !section->readonly,
     };
-    g_array_append_val(dma->next, new);
+    g_array_append_val(sections, new);
     dma->changed = true;
+}
+
+static void tandem_dma_del(TandemDma *dma, GArray *sections,
+                           MemoryRegionSection *section)
+{
+    for (unsigned i = 0; i < sections->len; i++) {
+        TandemDmaSection *old = &g_array_index(sections, TandemDmaSection, i);
+
+        if (old->mr == section->mr &&
+            old->start == section->offset_within_address_space) {
+            g_array_remove_index(sections, i);
+            memory_region_unref(section->mr); /* the table in use has its own */
+            dma->changed = true;
+            return;
+        }
+    }
+}
+
+static void tandem_dma_region_add(MemoryListener *listener,
+                                  MemoryRegionSection *section)
+{
+    TandemDma *dma = tandem_dma_of(listener);
+
+    if (memory_region_is_iommu(section->mr)) {
+        dma->iommus++;
+        dma->changed = true;
+    }
+    tandem_dma_add(dma, dma->next, section);
 }
 
 static void tandem_dma_region_del(MemoryListener *listener,
@@ -82,17 +113,27 @@ static void tandem_dma_region_del(MemoryListener *listener,
 {
     TandemDma *dma = tandem_dma_of(listener);
 
-    for (unsigned i = 0; i < dma->next->len; i++) {
-        TandemDmaSection *old = &g_array_index(dma->next, TandemDmaSection, i);
-
-        if (old->mr == section->mr &&
-            old->start == section->offset_within_address_space) {
-            g_array_remove_index(dma->next, i);
-            memory_region_unref(section->mr); /* the table in use has its own */
-            dma->changed = true;
-            return;
-        }
+    if (memory_region_is_iommu(section->mr)) {
+        dma->iommus--;
+        dma->changed = true;
     }
+    tandem_dma_del(dma, dma->next, section);
+}
+
+static void tandem_dma_memory_add(MemoryListener *listener,
+                                  MemoryRegionSection *section)
+{
+    TandemDma *dma = tandem_dma_of_memory(listener);
+
+    tandem_dma_add(dma, dma->memory, section);
+}
+
+static void tandem_dma_memory_del(MemoryListener *listener,
+                                  MemoryRegionSection *section)
+{
+    TandemDma *dma = tandem_dma_of_memory(listener);
+
+    tandem_dma_del(dma, dma->memory, section);
 }
 
 static gint tandem_dma_compare(gconstpointer a, gconstpointer b)
@@ -122,29 +163,46 @@ static void tandem_dma_free(GArray *sections)
 }
 
 /* BQL held: this is where a vCPU that moves a BAR waits for the GPU. */
-static void tandem_dma_commit(MemoryListener *listener)
+static void tandem_dma_exchange(TandemDma *dma)
 {
-    TandemDma *dma = tandem_dma_of(listener);
     TandemGpu *s = container_of(dma, TandemGpu, dma);
+    bool translated = dma->iommus > 0;
+    GArray *next = translated ? dma->memory : dma->next;
     GArray *old;
 
     if (!dma->changed) {
         return;
     }
     dma->changed = false;
-    g_array_sort(dma->next, tandem_dma_compare);
+    g_array_sort(next, tandem_dma_compare);
 
     tandem_enter(s);
     if (s->model) {
         tandem_model_memory_map_changed(s->model);
-        tandem_kick(s);
     }
     old = dma->sections;
-    dma->sections = tandem_dma_copy(dma->next);
+    dma->sections = tandem_dma_copy(next);
     dma->last_hit = 0;
+    if (s->model) {
+        if (translated != dma->translated) {
+            tandem_model_set_bus_translation(s->model, translated);
+        }
+        tandem_kick(s);
+    }
+    dma->translated = translated;
     tandem_leave(s);
 
     tandem_dma_free(old);
+}
+
+static void tandem_dma_commit(MemoryListener *listener)
+{
+    tandem_dma_exchange(tandem_dma_of(listener));
+}
+
+static void tandem_dma_memory_commit(MemoryListener *listener)
+{
+    tandem_dma_exchange(tandem_dma_of_memory(listener));
 }
 
 void tandem_dma_start(TandemGpu *s)
@@ -152,6 +210,7 @@ void tandem_dma_start(TandemGpu *s)
     TandemDma *dma = &s->dma;
 
     dma->next = g_array_new(false, false, sizeof(TandemDmaSection));
+    dma->memory = g_array_new(false, false, sizeof(TandemDmaSection));
     dma->sections = g_array_new(false, false, sizeof(TandemDmaSection));
     dma->listener = (MemoryListener) {
         .name = "tandem-gpu",
@@ -159,15 +218,24 @@ void tandem_dma_start(TandemGpu *s)
         .region_del = tandem_dma_region_del,
         .commit = tandem_dma_commit,
     };
+    dma->memory_listener = (MemoryListener) {
+        .name = "tandem-gpu-memory",
+        .region_add = tandem_dma_memory_add,
+        .region_del = tandem_dma_memory_del,
+        .commit = tandem_dma_memory_commit,
+    };
     memory_listener_register(&dma->listener,
                              pci_get_address_space(PCI_DEVICE(s)));
+    memory_listener_register(&dma->memory_listener, &address_space_memory);
 }
 
-/* Empties the table: the listener reports every section as gone. */
+/* Empties the tables: the listeners report every section as gone. */
 void tandem_dma_stop(TandemGpu *s)
 {
+    memory_listener_unregister(&s->dma.memory_listener);
     memory_listener_unregister(&s->dma.listener);
     g_clear_pointer(&s->dma.next, tandem_dma_free);
+    g_clear_pointer(&s->dma.memory, tandem_dma_free);
     g_clear_pointer(&s->dma.sections, tandem_dma_free);
 }
 

@@ -11,8 +11,8 @@
  *   that record/replay replays the GPU too.
  *
  * Lock order: BQL, device lock, leaf locks (of the trace, of QEMU's memory
- * core).  The device thread never takes the BQL: interrupts go through a
- * bottom half, DMA touches RAM only.  So a vCPU may wait for the device lock
+ * core).  The device thread never takes the BQL: interrupts and questions to
+ * the IOMMU go through bottom halves, DMA touches RAM only.  So a vCPU may wait for the device lock
  * with the BQL held, and does so for about a microsecond, because
  * the model looks at should_yield() each few dozen instructions.
  *
@@ -274,6 +274,9 @@ static void tandem_quantum(void *opaque)
         tandem_trace_write(s);
     }
     tandem_leave(s);
+    if (qatomic_read(&s->ats.calls_wait)) {
+        tandem_ats_serve(s);
+    }
 }
 
 /* Both ------------------------------------------------------------------- */

@@ -45,6 +45,8 @@ static const struct tandem_host_ops tandem_ops = {
     .map_peer = tandem_fabric_map,
     .peer_stored = tandem_fabric_stored,
     .poison_changed = tandem_fabric_poison_changed,
+    .ats_request = tandem_ats_request,
+    .page_request = tandem_ats_page_request,
     .interrupt = tandem_exec_interrupt,
     .now = tandem_exec_now,
     .should_yield = tandem_exec_should_yield,
@@ -184,6 +186,7 @@ static void tandem_gpu_reset_hold(Object *obj, ResetType type)
 
     pcie_cap_atomic_req_reset(PCI_DEVICE(s));
     tandem_gpu_update_atomic_ops(s);
+    tandem_ats_reset(s);
     tandem_enter(s);
     if (s->model) {
         tandem_model_reset(s->model, TANDEM_RESET_POWER);
@@ -203,6 +206,7 @@ static void tandem_gpu_write_config(PCIDevice *pdev, uint32_t addr,
     if (ranges_overlap(addr, len, pdev->exp.exp_cap + PCI_EXP_DEVCTL2, 2)) {
         tandem_gpu_update_atomic_ops(TANDEM_GPU(pdev));
     }
+    tandem_ats_config_written(TANDEM_GPU(pdev), addr, len);
 }
 
 /* Realize and unrealize, step by step ------------------------------------- */
@@ -322,6 +326,7 @@ static bool tandem_gpu_init_capabilities(TandemGpu *s, Error **errp)
     if (s->config.atomics == TANDEM_ATOMICS_PCIE) {
         pcie_cap_atomic_req_init(pdev);
     }
+    tandem_ats_init_capabilities(s);
     return true;
 }
 
@@ -375,6 +380,7 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
         goto no_trace;
     }
     tandem_dma_start(s);
+    tandem_ats_start(s);
     tandem_gpu_update_atomic_ops(s);
     tandem_enter(s);
     tandem_trace_refresh(s); /* before the first reset, to have it on record */
@@ -404,6 +410,7 @@ static void tandem_gpu_exit(PCIDevice *pdev)
     tandem_gpu_quiesce(s);
     tandem_fabric_leave(s);
     tandem_dma_stop(s);
+    tandem_ats_stop(s);
     tandem_gpu_drop_model(s);
     tandem_exec_release(s);
     tandem_fabric_release(s);

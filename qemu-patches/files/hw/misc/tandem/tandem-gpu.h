@@ -8,6 +8,7 @@
  *   tandem-properties.c  properties: defaults, words, descriptions
  *   tandem-exec.c     device lock, device thread or timer, interrupts
  *   tandem-dma.c      the memory that the GPU reaches
+ *   tandem-ats.c      what the GPU asks of the IOMMU, and what that takes back
  *   tandem-fabric.c   the link between GPUs: peers and their memory
  *   tandem-trace.c    trace file and trace events
  *   tandem-monitor.c  "info tandem", counters
@@ -78,9 +79,13 @@ typedef struct TandemDmaSection {
 
 /* The memory that the GPU reaches.  Owned by tandem-dma.c. */
 typedef struct TandemDma {
-    MemoryListener listener;
-    GArray *next;             /* the map being put together; BQL */
+    MemoryListener listener;  /* of the bus */
+    MemoryListener memory_listener;
+    GArray *next;             /* RAM on the bus, being put together; BQL */
+    GArray *memory;           /* the same for the system's memory; BQL */
+    unsigned iommus;          /* on the bus: then memory is used; BQL */
     bool changed;             /* since the last commit; BQL */
+    bool translated;          /* what the model was told; device lock */
     GArray *sections;         /* in address order; device lock */
     unsigned last_hit;        /* device lock */
 } TandemDma;
@@ -119,6 +124,14 @@ typedef struct TandemFabric {
     QEMUBH *poison_bh;
 } TandemFabric;
 
+/* Between the GPU and the IOMMU.  Owned by tandem-ats.c. */
+typedef struct TandemAts {
+    GArray *calls;            /* of the model, in order; device lock */
+    bool calls_wait;          /* there are some; atomic, device lock */
+    GHashTable *pasids;       /* known to the IOMMU; BQL */
+    QEMUBH *bh;
+} TandemAts;
+
 struct TandemGpu {
     PCIDevice parent_obj;
 
@@ -143,6 +156,7 @@ struct TandemGpu {
     struct tandem_model *model; /* device lock; NULL: not realized */
     TandemExec exec;
     TandemDma dma;
+    TandemAts ats;
     TandemFabric fabric;
     TandemTrace trace;
 
@@ -196,6 +210,20 @@ void tandem_dma_stored(void *opaque, const struct tandem_stored_range *ranges,
 void tandem_dma_vram_stored(void *opaque, uint64_t offset, uint64_t bytes);
 /* After each store to a region: dirty logs, translated code. */
 void tandem_dma_written(MemoryRegion *mr, uint64_t offset, uint64_t bytes);
+
+/* tandem-ats.c.  BQL held, device lock not held. */
+void tandem_ats_init_capabilities(TandemGpu *s);
+void tandem_ats_start(TandemGpu *s);
+void tandem_ats_stop(TandemGpu *s);
+void tandem_ats_reset(TandemGpu *s);
+void tandem_ats_config_written(TandemGpu *s, uint32_t address, int len);
+void tandem_ats_update(TandemGpu *s);
+/* Asks the IOMMU what the model has asked for, and tells it the answers. */
+void tandem_ats_serve(TandemGpu *s);
+/* Host operations of the model: called under the device lock. */
+void tandem_ats_request(void *opaque, const struct tandem_ats_request *request);
+void tandem_ats_page_request(void *opaque,
+                             const struct tandem_page_request *request);
 
 /* tandem-fabric.c.  BQL held, device lock not held. */
 bool tandem_fabric_check(TandemGpu *s, Error **errp);

@@ -115,6 +115,8 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("l1-ways", config.l1_ways, uint32, uint32_t),
     TANDEM_PROP("l2-sets", config.l2_sets, uint32, uint32_t),
     TANDEM_PROP("l2-ways", config.l2_ways, uint32, uint32_t),
+    TANDEM_PROP("atc-sets", config.atc_sets, uint32, uint32_t),
+    TANDEM_PROP("atc-ways", config.atc_ways, uint32, uint32_t),
     TANDEM_PROP("walkers", config.walkers, uint32, uint32_t),
     TANDEM_PROP("walk-latency", config.walk_latency, uint32, uint32_t),
     TANDEM_PROP("l2-latency", config.l2_latency, uint32, uint32_t),
@@ -192,6 +194,10 @@ static void tandem_gpu_describe_mmu(ObjectClass *klass,
                         "sets of the shared L2 TLB, a power of two",
                         c->l2_sets);
     tandem_gpu_describe(klass, "l2-ways", "ways of the L2 TLB", c->l2_ways);
+    tandem_gpu_describe(klass, "atc-sets",
+                        "sets of the cache of what the IOMMU said, a power of "
+                        "two", c->atc_sets);
+    tandem_gpu_describe(klass, "atc-ways", "ways of that cache", c->atc_ways);
     tandem_gpu_describe(klass, "l2-latency", "ticks of an L2 TLB lookup",
                         c->l2_latency);
     tandem_gpu_describe(klass, "walkers", "page walks at a time", c->walkers);
