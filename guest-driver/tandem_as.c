@@ -121,6 +121,16 @@ int tandem_as_enter(struct tandem_as *as)
 	return current->mm == as->mm ? tandem_as_error(as) : -EPERM;
 }
 
+/*
+ * Whether pages of the process can be the GPU's. What the IOMMU walks is the CPUs' page table, in
+ * which device-private pages are nowhere.
+ */
+bool tandem_as_moves_pages(struct tandem_as *as)
+{
+	return as->translation == TANDEM_TRANSLATION_MIRROR &&
+	       tandem_vram_is_there(&as->tdev->vram);
+}
+
 /* Posts a command unless the address space is over: nothing of it can follow its UNBIND. */
 bool tandem_as_post(struct tandem_as *as, struct tandem_command *command)
 {
@@ -150,9 +160,10 @@ static int tandem_as_activate(struct tandem_as *as)
 		.type = TANDEM_COMMAND_BIND,
 		.pasid = as->pasid,
 		.u.bind = {
-			.root = as->pt.root->dma,
-			.translation = TANDEM_TRANSLATION_MIRROR,
+			.root = as->pt.root ? as->pt.root->dma : 0,
+			.translation = as->translation,
 			.tgid = as->tgid,
+			.bus_pasid = as->bus_pasid,
 		},
 	};
 	int ret;
@@ -167,15 +178,18 @@ static int tandem_as_activate(struct tandem_as *as)
 	return ret;
 }
 
-static void tandem_as_unbind(struct tandem_as *as)
+/*
+ * -EIO: reset meanwhile. -EINPROGRESS: page requests are still to be answered (SVA). In any case nothing
+ * of it is alive.
+ */
+int tandem_as_unbind(struct tandem_as *as)
 {
 	struct tandem_command command = {
 		.type = TANDEM_COMMAND_UNBIND,
 		.pasid = as->pasid,
 	};
 
-	/* -EIO: reset meanwhile. Either way nothing of it is alive. */
-	tandem_command_sync(as->tdev, &command, as->epoch);
+	return tandem_command_sync(as->tdev, &command, as->epoch);
 }
 
 /*
@@ -187,7 +201,7 @@ void tandem_as_stop(struct tandem_as *as)
 	mutex_lock(&as->lock);
 	if (as->state == TANDEM_AS_ACTIVE) {
 		tandem_as_move(as, TANDEM_AS_ENDED);
-		tandem_as_unbind(as);
+		as->draining = tandem_as_unbind(as) == -EINPROGRESS;
 	}
 	if (as->state == TANDEM_AS_NEW)
 		tandem_as_move(as, TANDEM_AS_ENDED);
@@ -302,14 +316,23 @@ static void tandem_as_undo(struct tandem_as *as)
 	if (!as->pasid)
 		return;
 	tandem_doorbell_zap(as);
+	tandem_sva_drain(as);
 	tandem_mirror_close(as);
 	if (as->notifier_registered)
 		mmu_notifier_unregister(&as->notifier, as->mm);
 	as->notifier_registered = false;
 	tandem_as_delist(as);
+	tandem_sva_unbind(as);
 	tandem_pt_fini(&as->pt);
 	tandem_doorbell_fini(as);
 	as->pasid = 0;
+}
+
+/* Whose page table is walked. */
+static int tandem_as_init_translation(struct tandem_as *as)
+{
+	return as->translation == TANDEM_TRANSLATION_SVA ? tandem_sva_bind(as) :
+							   tandem_pt_init(&as->pt, as->tdev);
 }
 
 /*
@@ -331,7 +354,7 @@ static int tandem_as_build(struct tandem_as *as)
 	ret = tandem_as_enlist(as);
 	if (ret)
 		return ret;
-	ret = tandem_pt_init(&as->pt, as->tdev);
+	ret = tandem_as_init_translation(as);
 	if (ret)
 		return ret;
 	ret = tandem_doorbell_init(as);
@@ -346,7 +369,7 @@ static int tandem_as_build(struct tandem_as *as)
 }
 
 /* A file whose INIT failed cannot be used for another: it answers as one that is over. */
-int tandem_as_init(struct tandem_as *as, u32 flags, u32 *pasid)
+int tandem_as_init(struct tandem_as *as, struct tandem_ioc_init *args)
 {
 	int ret;
 
@@ -358,13 +381,15 @@ int tandem_as_init(struct tandem_as *as, u32 flags, u32 *pasid)
 		goto out;
 	}
 	as->epoch = tandem_epoch(as->tdev);
-	as->policy.migrate = flags & TANDEM_INIT_MIGRATE;
+	as->translation = args->translation;
+	as->policy.migrate = args->flags & TANDEM_INIT_MIGRATE;
 	ret = tandem_as_build(as);
 	if (ret) {
 		tandem_as_stop(as);
 		tandem_as_undo(as);
 	} else {
-		*pasid = as->pasid;
+		args->pasid = as->pasid;
+		args->bus_pasid = as->bus_pasid;
 	}
 out:
 	mutex_unlock(&as->setup_lock);

@@ -91,6 +91,10 @@ struct tandem_as {
 	u32 epoch;                     /* of the device when it was bound */
 	u32 pasid;                     /* 0: none */
 	struct mm_struct *mm;          /* mm_count reference, from INIT to the end */
+	enum tandem_translation translation;
+	struct iommu_sva *sva;         /* SVA: the process's bond with the IOMMU; setup_lock */
+	u32 bus_pasid;                 /* SVA: and the PASID that it gave, else 0 */
+	bool draining;                 /* SVA: unbound, but page requests are still to be answered */
 	struct mmu_notifier notifier;  /* exit and ageing */
 	bool notifier_registered;
 	pid_t tgid;
@@ -124,7 +128,8 @@ struct tandem_as {
 
 /* tandem_as.c */
 struct tandem_as *tandem_as_create(struct tandem_device *tdev);
-int tandem_as_init(struct tandem_as *as, u32 flags, u32 *pasid);
+int tandem_as_init(struct tandem_as *as, struct tandem_ioc_init *args);
+int tandem_as_unbind(struct tandem_as *as);
 void tandem_as_stop(struct tandem_as *as);
 void tandem_as_lose(struct tandem_as *as);
 void tandem_as_teardown(struct tandem_as *as);
@@ -133,6 +138,7 @@ void tandem_as_put(struct tandem_as *as);
 int tandem_as_enter(struct tandem_as *as);
 int tandem_as_error(struct tandem_as *as);
 bool tandem_as_post(struct tandem_as *as, struct tandem_command *command);
+bool tandem_as_moves_pages(struct tandem_as *as);
 struct tandem_as *tandem_as_by_pasid(struct tandem_device *tdev, u32 pasid);
 
 /* tandem_window.c */
@@ -162,6 +168,13 @@ bool tandem_mirror_was_used(struct tandem_as *as, u64 start, u64 end);
 bool tandem_mirror_young(struct tandem_as *as, unsigned long start, unsigned long end, bool clear);
 void tandem_mirror_close(struct tandem_as *as);
 void tandem_mirror_free(struct tandem_as *as);
+
+/* tandem_sva.c */
+bool tandem_sva_is_there(struct tandem_device *tdev);
+int tandem_sva_bind(struct tandem_as *as);
+u32 tandem_sva_explain(struct tandem_as *as, u64 va, u32 access);
+void tandem_sva_drain(struct tandem_as *as);
+void tandem_sva_unbind(struct tandem_as *as);
 
 /* tandem_fault.c, tandem_service.c */
 void tandem_service_work(struct work_struct *work);

@@ -20,6 +20,8 @@ static int tandem_command_errno(u16 code)
 		return 0;
 	case TANDEM_COMMAND_COPY_FAILED:
 		return -EIO;
+	case TANDEM_COMMAND_DRAINING:
+		return -EINPROGRESS;
 	default:
 		return -EINVAL;
 	}

@@ -7,6 +7,7 @@
  * runs: memory and VRAM keep their contents over a reset, and nobody else can reach the pages. What
  * cannot be copied is named in `bad`, and the caller leaves it where it is.
  */
+#include <linux/dma-mapping.h>
 #include <linux/mm.h>
 
 #include "tandem_copy.h"
@@ -18,14 +19,56 @@ static u64 tandem_run_end(const struct tandem_copy_run *run, u64 start)
 	return start + run->command.u.copy.bytes;
 }
 
-/* Do these pages continue the run that was begun last? */
+/* ---- where the copy engine finds the pages ---- */
+
+/*
+ * A page of the system's memory has its frame as address, or one that lasts until the copies are
+ * finished. False: there is none to be had.
+ */
+static bool tandem_copy_place(struct tandem_device *tdev, const struct page *page,
+			      unsigned int pages, enum dma_data_direction direction,
+			      struct tandem_place *place, dma_addr_t *mapped)
+{
+	size_t bytes = (size_t)pages * PAGE_SIZE;
+
+	*mapped = DMA_MAPPING_ERROR;
+	if (!tandem_page_place(tdev, page, place))
+		return false;
+	if (!tdev->translated || place->aperture != TANDEM_APERTURE_SYSTEM)
+		return true;
+	*mapped = dma_map_page(tdev->dev, (struct page *)page, 0, bytes, direction);
+	place->address = *mapped;
+	return !dma_mapping_error(tdev->dev, *mapped);
+}
+
+static void tandem_copy_unmap(struct tandem_copy *copy, const struct tandem_copy_run *run)
+{
+	size_t bytes = (size_t)run->pages * PAGE_SIZE;
+
+	if (run->mapped_source != DMA_MAPPING_ERROR)
+		dma_unmap_page(copy->tdev->dev, run->mapped_source, bytes, DMA_TO_DEVICE);
+	if (run->mapped_destination != DMA_MAPPING_ERROR)
+		dma_unmap_page(copy->tdev->dev, run->mapped_destination, bytes, DMA_FROM_DEVICE);
+}
+
+static bool tandem_copy_is_mapped(const struct tandem_copy_run *run)
+{
+	return run->mapped_source != DMA_MAPPING_ERROR ||
+	       run->mapped_destination != DMA_MAPPING_ERROR;
+}
+
+/*
+ * Do these pages continue the run that was begun last? Not if they were mapped for it: what was
+ * mapped at once is unmapped at once.
+ */
 static bool tandem_copy_extend(struct tandem_copy *copy, const struct tandem_copy_run *next)
 {
 	struct tandem_copy_run *last = copy->count ? &copy->runs[copy->count - 1] : NULL;
 	bool fill = next->command.type == TANDEM_COMMAND_FILL;
 
 	if (!last || last->command.type != next->command.type ||
-	    last->first + last->pages != next->first)
+	    last->first + last->pages != next->first || tandem_copy_is_mapped(last) ||
+	    tandem_copy_is_mapped(next))
 		return false;
 	if (last->command.u.copy.destination_aperture !=
 		    next->command.u.copy.destination_aperture ||
@@ -150,6 +193,7 @@ void tandem_copy_finish(struct tandem_copy *copy)
 			tandem_copy_singly(copy, &copy->runs[i]);
 		else if (verdicts[i] != TANDEM_COMMAND_OK)
 			tandem_copy_again(copy, &copy->runs[i]);
+		tandem_copy_unmap(copy, &copy->runs[i]);
 	}
 	copy->count = 0;
 }
@@ -162,11 +206,21 @@ void tandem_copy_add(struct tandem_copy *copy, struct tandem_device *tdev, unsig
 		     unsigned int pages, const struct page *source, const struct page *destination)
 {
 	struct tandem_place from = { 0 }, to;
-	struct tandem_copy_run run = { .first = first, .pages = pages };
-	bool reached = tandem_page_place(tdev, destination, &to) &&
-		       (!source || tandem_page_place(tdev, source, &from));
+	struct tandem_copy_run run = {
+		.first = first,
+		.pages = pages,
+		.mapped_source = DMA_MAPPING_ERROR,
+		.mapped_destination = DMA_MAPPING_ERROR,
+	};
 
-	if (!reached) {
+	if (copy->tdev != tdev || copy->count == TANDEM_COPY_RUNS)
+		tandem_copy_finish(copy);
+	copy->tdev = tdev;
+	if (!tandem_copy_place(tdev, destination, pages, DMA_FROM_DEVICE, &to,
+			       &run.mapped_destination) ||
+	    (source && !tandem_copy_place(tdev, source, pages, DMA_TO_DEVICE, &from,
+					  &run.mapped_source))) {
+		tandem_copy_unmap(copy, &run);
 		tandem_copy_give_up(copy, &run);
 		return;
 	}
@@ -182,9 +236,6 @@ void tandem_copy_add(struct tandem_copy *copy, struct tandem_device *tdev, unsig
 			.destination_peer = to.peer,
 		},
 	};
-	if (copy->tdev != tdev || copy->count == TANDEM_COPY_RUNS)
-		tandem_copy_finish(copy);
-	copy->tdev = tdev;
 	if (!tandem_copy_extend(copy, &run))
 		copy->runs[copy->count++] = run;
 }

@@ -15,6 +15,8 @@ struct tandem_copy_run {
 	struct tandem_command command;
 	struct tandem_fence fence;
 	unsigned int first, pages; /* in the caller's numbering */
+	/* Addresses that an IOMMU gave for the copy, or DMA_MAPPING_ERROR. */
+	dma_addr_t mapped_source, mapped_destination;
 };
 
 struct tandem_copy {

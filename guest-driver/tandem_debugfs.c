@@ -85,6 +85,10 @@ static const char * const tandem_counter_names[TANDEM_COUNTER_COUNT] = {
 	[TANDEM_COUNTER_SUSPENDS] = "suspends",
 	[TANDEM_COUNTER_ACCESS_EVENTS] = "access_events",
 	[TANDEM_COUNTER_POISON_HITS] = "poison_hits",
+	[TANDEM_COUNTER_ATS_REQUESTS] = "ats_requests",
+	[TANDEM_COUNTER_ATS_STALE] = "ats_stale",
+	[TANDEM_COUNTER_PAGE_REQUESTS] = "page_requests",
+	[TANDEM_COUNTER_ATC_INVALIDATES] = "atc_invalidates",
 };
 
 static int tandem_debugfs_counters_show(struct seq_file *seq, void *unused)

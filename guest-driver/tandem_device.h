@@ -124,6 +124,7 @@ struct tandem_device {
 	struct dentry *debugfs;
 	struct tandem_config config;
 	enum tandem_atomics atomics;
+	bool translated;               /* an IOMMU stands before its DMA */
 
 	void __iomem *regs;
 	phys_addr_t doorbells;	       /* of page 0 in BAR 2 */

@@ -7,11 +7,13 @@
 #include <linux/bitmap.h>
 #include <linux/dma-mapping.h>
 #include <linux/idr.h>
+#include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 
 #include "tandem_as.h"
+#include "tandem_iova.h"
 
 unsigned int tandem_deadline_ms = 2000;
 module_param_named(deadline_ms, tandem_deadline_ms, uint, 0644);
@@ -123,7 +125,8 @@ static int tandem_probe_pci(struct tandem_device *tdev)
 	if (ret)
 		return ret;
 	tdev->doorbells = pci_resource_start(pdev, TANDEM_BAR_DOORBELLS);
-	ret = dma_set_mask_and_coherent(tdev->dev, DMA_BIT_MASK(64));
+	/* The device's caches of translations take addresses of so many bits, whosever they are. */
+	ret = dma_set_mask_and_coherent(tdev->dev, DMA_BIT_MASK(TANDEM_VA_BITS));
 	if (ret)
 		return ret;
 	pci_set_master(pdev);
@@ -176,29 +179,21 @@ static int tandem_probe_tables(struct tandem_device *tdev)
 	return tdev->pasid_map && tdev->queue_map && tdev->queues ? 0 : -ENOMEM;
 }
 
-/*
- * The mirror writes physical addresses into its tables: a bus that translates them needs another
- * way of mapping pages.
- */
+/* Does an IOMMU translate? Then the mirror needs addresses from it, aligned to 2 MiB. */
 static int tandem_probe_dma(struct tandem_device *tdev)
 {
-	struct page *page = alloc_page(GFP_KERNEL);
-	dma_addr_t dma;
-	bool direct;
+	struct iommu_domain *domain = iommu_get_domain_for_dev(tdev->dev);
+	struct tandem_iova *iova;
 
-	if (!page)
-		return -ENOMEM;
-	dma = dma_map_page(tdev->dev, page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
-	if (dma_mapping_error(tdev->dev, dma)) {
-		__free_page(page);
-		return -EIO;
-	}
-	direct = dma == page_to_phys(page);
-	dma_unmap_page(tdev->dev, dma, PAGE_SIZE, DMA_BIDIRECTIONAL);
-	__free_page(page);
-	return direct ? 0 :
-			dev_err_probe(tdev->dev, -EOPNOTSUPP,
-				      "an IOMMU translates DMA: not supported\n");
+	tdev->translated = domain && iommu_is_dma_domain(domain);
+	if (!tdev->translated)
+		return 0;
+	iova = tandem_iova_alloc(tdev->dev);
+	if (!iova)
+		return dev_err_probe(tdev->dev, -EOPNOTSUPP,
+				     "the IOMMU has no address ranges of 2 MiB for this device\n");
+	tandem_iova_free(tdev->dev, iova);
+	return 0;
 }
 
 static int tandem_probe_misc(struct tandem_device *tdev)

@@ -55,7 +55,8 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 	args->lds_bytes = config->lds_bytes;
 	args->wave_lanes = TANDEM_WAVE_LANES;
 	args->max_queues = config->max_queues;
-	args->translations = BIT(TANDEM_TRANSLATION_MIRROR);
+	args->translations = BIT(TANDEM_TRANSLATION_MIRROR) |
+			     (tandem_sva_is_there(tdev) ? BIT(TANDEM_TRANSLATION_SVA) : 0);
 	args->vram_bytes = config->vram_bytes;
 	args->features = config->features;
 	down_read(&tdev->mmio_lock);
@@ -66,13 +67,13 @@ static int tandem_ioctl_query(struct tandem_as *as, struct tandem_ioc_query *arg
 
 static int tandem_ioctl_init(struct tandem_as *as, struct tandem_ioc_init *args)
 {
-	if (args->flags & ~TANDEM_INIT_MIGRATE || args->reserved0 || args->reserved[0] ||
-	    args->reserved[1])
+	if (args->flags & ~TANDEM_INIT_MIGRATE || args->reserved[0] || args->reserved[1])
 		return -EINVAL;
 	switch (args->translation) {
 	case TANDEM_TRANSLATION_MIRROR:
-		return tandem_as_init(as, args->flags, &args->pasid);
+		return tandem_as_init(as, args);
 	case TANDEM_TRANSLATION_SVA:
+		return args->flags ? -EOPNOTSUPP : tandem_as_init(as, args);
 	case TANDEM_TRANSLATION_SOFTTLB:
 		return -EOPNOTSUPP;
 	default:

@@ -167,7 +167,7 @@ int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *arg
 		return -EINVAL;
 	if (args->location != TANDEM_LOCATION_SYSTEM && args->location != TANDEM_LOCATION_DEVICE)
 		return -EINVAL;
-	if (!tandem_vram_is_there(&as->tdev->vram))
+	if (!tandem_as_moves_pages(as))
 		return -EOPNOTSUPP;
 	look = tandem_look_alloc();
 	if (!look)

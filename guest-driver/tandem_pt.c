@@ -9,12 +9,16 @@
  * mapping still keeps the page. A store that is under way at that moment lands before the
  * invalidation is acknowledged, and whoever wants to call the page clean has to go through a
  * notifier that waits for just that (docs/locking.md).
+ *
+ * Callers give entries with the frames of pages. Where an IOMMU translates, what is written for a page
+ * of the system's memory is the address that the page's place in its block has (tandem_iova.h).
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "tandem_device.h"
+#include "tandem_iova.h"
 #include "tandem_pt.h"
 
 #define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
@@ -28,14 +32,23 @@ static struct tandem_table *tandem_table_alloc(struct tandem_pt *pt, int level)
 	table = kzalloc(struct_size(table, children, children), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return NULL;
+	if (level == 1 && pt->tdev->translated) {
+		table->iovas = kzalloc_objs(*table->iovas, TANDEM_PT_ENTRIES, GFP_KERNEL_ACCOUNT);
+		if (!table->iovas)
+			goto err_table;
+	}
 	table->entries = dma_alloc_coherent(pt->tdev->dev, TANDEM_PT_BYTES, &table->dma,
 					    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!table->entries) {
-		kfree(table);
-		return NULL;
-	}
+	if (!table->entries)
+		goto err_iovas;
 	atomic64_inc(&pt->tables);
 	return table;
+
+err_iovas:
+	kfree(table->iovas);
+err_table:
+	kfree(table);
+	return NULL;
 }
 
 static void tandem_table_free(struct tandem_pt *pt, struct tandem_table *table, int level)
@@ -46,6 +59,9 @@ static void tandem_table_free(struct tandem_pt *pt, struct tandem_table *table, 
 		return;
 	for (i = 0; level && i < TANDEM_PT_ENTRIES; i++)
 		tandem_table_free(pt, table->children[i], level - 1);
+	for (i = 0; table->iovas && i < TANDEM_PT_ENTRIES; i++)
+		tandem_iova_free(pt->tdev->dev, table->iovas[i]);
+	kfree(table->iovas);
 	dma_free_coherent(pt->tdev->dev, TANDEM_PT_BYTES, table->entries, table->dma);
 	kfree(table);
 	atomic64_dec(&pt->tables);
@@ -84,6 +100,34 @@ static struct tandem_table *tandem_pt_table(struct tandem_pt *pt, u64 va, int le
 	return table;
 }
 
+/* Addresses for the block that va lies in, whose table of level 1 there is. pt->lock held. */
+static int tandem_pt_prepare_iova(struct tandem_pt *pt, struct tandem_table *directory, u64 va)
+{
+	struct tandem_iova **slot = &directory->iovas[TANDEM_LEVEL_INDEX(va, 1)];
+	struct tandem_iova *iova;
+
+	if (*slot)
+		return 0;
+	iova = tandem_iova_alloc(pt->tdev->dev);
+	if (!iova)
+		return -ENOMEM;
+	/* Pairs with tandem_pt_iova(). */
+	smp_store_release(slot, iova);
+	return 0;
+}
+
+/* NULL: nothing translates, or nothing was mapped there yet. */
+static struct tandem_iova *tandem_pt_iova(struct tandem_pt *pt, u64 va)
+{
+	struct tandem_table *directory;
+
+	if (!pt->tdev->translated)
+		return NULL;
+	directory = tandem_pt_table(pt, va, 1);
+	/* Pairs with tandem_pt_prepare_iova(). */
+	return directory ? smp_load_acquire(&directory->iovas[TANDEM_LEVEL_INDEX(va, 1)]) : NULL;
+}
+
 /*
  * Makes the directories down to level 1 and, if asked to, the level 0 table for va: all that may
  * fail or sleep, before the chunk's lock is taken. The entry of level 1 itself is written by
@@ -116,6 +160,8 @@ int tandem_pt_prepare(struct tandem_pt *pt, u64 va, bool leaf_table)
 		}
 		table = child;
 	}
+	if (!ret && pt->tdev->translated)
+		ret = tandem_pt_prepare_iova(pt, tandem_pt_table(pt, va, 1), va);
 	mutex_unlock(&pt->lock);
 	return ret;
 }
@@ -146,10 +192,20 @@ static void tandem_gather_add(struct tandem_gather *gather, u64 start, u64 pages
 	gather->pages += pages;
 }
 
-/* The pages need not belong to one folio: 64 KiB of memory may be sixteen neighbours by chance. */
-static void tandem_pt_mark_dirty(struct tandem_pt *pt, u64 entry, unsigned long pages)
+static bool tandem_pte_is_system(u64 pte)
 {
-	struct page *page = tandem_pte_page(pt->tdev, entry);
+	return FIELD_GET(TANDEM_PTE_APERTURE, pte) == TANDEM_APERTURE_SYSTEM;
+}
+
+/* What is linked for this entry of a leaf at va; NULL: the entry holds the frame itself. */
+static struct tandem_iova *tandem_entry_iova(struct tandem_pt *pt, u64 entry, u64 va)
+{
+	return tandem_pte_is_system(entry) ? tandem_pt_iova(pt, va) : NULL;
+}
+
+/* The pages need not belong to one folio: 64 KiB of memory may be sixteen neighbours by chance. */
+static void tandem_pt_mark_dirty(struct tandem_pt *pt, struct page *page, unsigned long pages)
+{
 	unsigned long i = 0;
 
 	while (i < pages) {
@@ -165,6 +221,7 @@ static void tandem_pt_mark_dirty(struct tandem_pt *pt, u64 entry, unsigned long 
 static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, unsigned int index,
 			   unsigned int count, u64 va, u64 pages, struct tandem_gather *gather)
 {
+	struct tandem_iova *iova;
 	u64 all = 0, first = 0;
 	unsigned int i;
 
@@ -175,8 +232,14 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 			first = entry;
 		all |= entry;
 	}
+	iova = tandem_entry_iova(pt, first, va);
 	if (all & TANDEM_PTE_DIRTY)
-		tandem_pt_mark_dirty(pt, first, pages);
+		tandem_pt_mark_dirty(pt,
+				     iova ? tandem_iova_page(iova, TANDEM_LEVEL_INDEX(va, 0)) :
+					    tandem_pte_page(pt->tdev, first),
+				     pages);
+	if (iova)
+		tandem_iova_unlink(pt->tdev->dev, iova, TANDEM_LEVEL_INDEX(va, 0), pages);
 	tandem_gather_add(gather, va, pages);
 	if (tandem_pte_is_system_atomic(first))
 		gather->atomic_pages += pages;
@@ -248,9 +311,36 @@ void tandem_pt_clear(struct tandem_pt *pt, u64 start, u64 end, struct tandem_gat
 	}
 }
 
-static bool tandem_pte_same(u64 old, u64 new)
+/* Is the page at va mapped by this entry already, with the same permissions? pte has its frame. */
+static bool tandem_pte_same(struct tandem_pt *pt, u64 entry, u64 pte, u64 va)
 {
-	return !((old ^ new) & ~TANDEM_STATUS_BITS);
+	struct tandem_iova *iova = tandem_entry_iova(pt, pte, va);
+
+	if (!iova)
+		return !((entry ^ pte) & ~TANDEM_STATUS_BITS);
+	return !((entry ^ pte) & ~(TANDEM_STATUS_BITS | TANDEM_PTE_ADDRESS)) &&
+	       tandem_iova_page(iova, TANDEM_LEVEL_INDEX(va, 0)) == tandem_pte_page(pt->tdev, pte);
+}
+
+/*
+ * Links a leaf of `pages` pages, of which nothing is mapped, and makes of its first entry the one that the
+ * device gets. False: no memory.
+ */
+static bool tandem_pt_link(struct tandem_pt *pt, u64 va, unsigned int pages, u64 *pte,
+			   struct tandem_gather *gather)
+{
+	struct tandem_iova *iova = tandem_entry_iova(pt, *pte, va);
+	unsigned int index = TANDEM_LEVEL_INDEX(va, 0);
+
+	if (!iova)
+		return true;
+	if (tandem_iova_link(pt->tdev->dev, iova, index, pages,
+			     PHYS_PFN(*pte & TANDEM_PTE_ADDRESS))) {
+		gather->unlinked = true;
+		return false;
+	}
+	*pte = (*pte & ~TANDEM_PTE_ADDRESS) | tandem_iova_address(iova, index);
+	return true;
 }
 
 /*
@@ -275,19 +365,22 @@ static unsigned int tandem_pt_put(struct tandem_pt *pt, struct tandem_table *tab
 				  unsigned int index, u64 block, const u64 *ptes,
 				  unsigned int count, struct tandem_gather *gather)
 {
-	u64 shape = count == TANDEM_GROUP_PAGES ? TANDEM_PTE_GROUP : 0;
+	u64 first = ptes[0] | (count == TANDEM_GROUP_PAGES ? TANDEM_PTE_GROUP : 0);
+	u64 va = block + index * TANDEM_PAGE_BYTES;
 	unsigned int i;
 
-	if (tandem_pte_same(READ_ONCE(table->entries[index]), ptes[0] | shape))
+	if (tandem_pte_same(pt, READ_ONCE(table->entries[index]), first, va))
 		return 0;
 	for (i = 0; i < count; i++)
 		if (READ_ONCE(table->entries[index + i]) & TANDEM_PTE_VALID)
 			tandem_pt_take_small(pt, table, index + i, block, gather);
+	if (!tandem_pt_link(pt, va, count, &first, gather))
+		return 0;
 	for (i = 0; i < count; i++)
-		WRITE_ONCE(table->entries[index + i], ptes[i] | shape);
+		WRITE_ONCE(table->entries[index + i], first + i * TANDEM_PAGE_BYTES);
 	table->used += count;
 	atomic64_add(count, &pt->pages);
-	if (shape)
+	if (count == TANDEM_GROUP_PAGES)
 		atomic64_inc(&pt->leaves_64k);
 	return count;
 }
@@ -336,9 +429,11 @@ unsigned int tandem_pt_map_2m(struct tandem_pt *pt, u64 va, u64 pte, struct tand
 	u64 block = round_down(va, TANDEM_BLOCK_BYTES);
 	u64 slot = TANDEM_LEVEL_INDEX(va, 1);
 
-	if (tandem_pte_same(READ_ONCE(directory->entries[slot]), pte))
+	if (tandem_pte_same(pt, READ_ONCE(directory->entries[slot]), pte, block))
 		return 0;
 	tandem_pt_clear(pt, block, block + TANDEM_BLOCK_BYTES, gather);
+	if (!tandem_pt_link(pt, block, TANDEM_PT_ENTRIES, &pte, gather))
+		return 0;
 	WRITE_ONCE(directory->entries[slot], pte);
 	atomic64_add(TANDEM_PT_ENTRIES, &pt->pages);
 	atomic64_inc(&pt->leaves_2m);

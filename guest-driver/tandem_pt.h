@@ -16,10 +16,14 @@
 
 #include "tandem_abi.h"
 
+struct tandem_iova;
+
 struct tandem_table {
 	u64 *entries;
 	dma_addr_t dma;
 	unsigned int used;                /* level 0: valid entries; chunk lock */
+	/* Level 1, where an IOMMU translates: of the block that each entry covers, or NULL. */
+	struct tandem_iova **iovas;
 	struct tandem_table *children[];  /* levels 3..1 */
 };
 
@@ -42,6 +46,7 @@ struct tandem_gather {
 	u64 end;
 	u64 pages;
 	u64 atomic_pages; /* among them: atomics were permitted there, in the system's memory */
+	bool unlinked;    /* a page could not be mapped: the IOMMU had no memory for it */
 };
 
 /* In the system's memory, with atomics: in exclusive mode, a page that no CPU can reach. */

@@ -253,13 +253,11 @@ int tandem_queue_destroy(struct tandem_as *as, u32 id)
 	return ret;
 }
 
-int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *args)
+static int tandem_queue_read_status(struct tandem_as *as, struct tandem_ioc_queue_status *args)
 {
 	struct tandem_device *tdev = as->tdev;
 	struct tandem_queue *queue;
 
-	if (args->reserved[0] || args->reserved[1])
-		return -EINVAL;
 	mutex_lock(&as->lock);
 	queue = tandem_queue_find(as, args->queue);
 	if (queue) {
@@ -273,6 +271,38 @@ int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *ar
 	}
 	mutex_unlock(&as->lock);
 	return queue ? 0 : -ENOENT;
+}
+
+/* What was found out about the failure is what every later question is answered with. */
+static void tandem_queue_refine_error(struct tandem_as *as, u32 id, u32 error)
+{
+	struct tandem_queue *queue;
+
+	mutex_lock(&as->lock);
+	queue = tandem_queue_find(as, id);
+	if (queue) {
+		spin_lock_irq(&as->tdev->queue_lock);
+		queue->error = error;
+		spin_unlock_irq(&as->tdev->queue_lock);
+	}
+	mutex_unlock(&as->lock);
+}
+
+int tandem_queue_status(struct tandem_as *as, struct tandem_ioc_queue_status *args)
+{
+	int ret;
+
+	if (args->reserved[0] || args->reserved[1])
+		return -EINVAL;
+	ret = tandem_queue_read_status(as, args);
+	if (ret || args->error != TANDEM_QUEUE_ADDRESS_FAULT ||
+	    as->translation != TANDEM_TRANSLATION_SVA)
+		return ret;
+	/* All that the IOMMU says is no. */
+	args->error = tandem_sva_explain(as, args->va, args->detail);
+	if (args->error != TANDEM_QUEUE_ADDRESS_FAULT)
+		tandem_queue_refine_error(as, args->queue, args->error);
+	return 0;
 }
 
 /* A copy of what the device wrote, or -ENODATA. as->lock held. */

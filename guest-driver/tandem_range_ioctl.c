@@ -27,7 +27,7 @@ int tandem_range_set(struct tandem_as *as, const struct tandem_ioc_range *args)
 
 	if (ret)
 		return ret;
-	if (!tandem_vram_is_there(&as->tdev->vram))
+	if (!tandem_as_moves_pages(as))
 		return -EOPNOTSUPP;
 	ret = tandem_policy_set(&as->policy, args);
 	if (ret || !(args->fields & TANDEM_RANGE_FLAGS))
@@ -44,7 +44,7 @@ int tandem_range_get(struct tandem_as *as, struct tandem_ioc_range *args)
 	if (args->reserved0 || args->reserved[0] || args->reserved[1] || args->fields ||
 	    !PAGE_ALIGNED(args->start) || args->start >= TANDEM_VA_LIMIT)
 		return -EINVAL;
-	if (!tandem_vram_is_there(&as->tdev->vram))
+	if (!tandem_as_moves_pages(as))
 		return -EOPNOTSUPP;
 	tandem_policy_get(&as->policy, args);
 	return 0;

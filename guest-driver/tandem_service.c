@@ -102,11 +102,22 @@ static void tandem_service_note(struct tandem_as *as, const struct tandem_servic
 		tandem_as_post(as, &command);
 }
 
-/* What the device says cannot be repaired by mapping the page again. */
-static bool tandem_service_is_beyond_repair(const struct tandem_fault *fault)
+/*
+ * What the device says cannot be repaired by mapping the page again. Behind an IOMMU a page may have
+ * been unlinked between the device's look at the entry and its look at the address.
+ */
+static bool tandem_service_is_beyond_repair(struct tandem_as *as, const struct tandem_fault *fault)
 {
-	return fault->reason == TANDEM_FAULT_POISON || fault->reason == TANDEM_FAULT_PAGE_DMA ||
-	       fault->reason == TANDEM_FAULT_TABLE_DMA || fault->reason == TANDEM_FAULT_BAD_PTE;
+	switch (fault->reason) {
+	case TANDEM_FAULT_POISON:
+	case TANDEM_FAULT_TABLE_DMA:
+	case TANDEM_FAULT_BAD_PTE:
+		return true;
+	case TANDEM_FAULT_PAGE_DMA:
+		return !as->tdev->translated;
+	default:
+		return false;
+	}
 }
 
 static bool tandem_fault_is_write(const struct tandem_fault *fault)
@@ -119,7 +130,7 @@ static bool tandem_service_wants_page(struct tandem_as *as, const struct tandem_
 {
 	bool atomic = fault->access == TANDEM_ACCESS_ATOMIC;
 
-	if (tandem_service_is_beyond_repair(fault)) {
+	if (tandem_service_is_beyond_repair(as, fault)) {
 		dev_err_ratelimited(as->tdev->dev, "pasid %u va 0x%llx: fault reason %u\n",
 				    as->pasid, fault->va, fault->reason);
 		tandem_service_cancel(as, fault,
@@ -140,7 +151,7 @@ static bool tandem_service_joins(struct tandem_as *as, const struct tandem_fault
 {
 	return fault->va == before->va + PAGE_SIZE && fault->access == before->access &&
 	       !IS_ALIGNED(fault->va, 1ULL << TANDEM_LEAF_2M) &&
-	       !tandem_service_is_beyond_repair(fault) &&
+	       !tandem_service_is_beyond_repair(as, fault) &&
 	       !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault),
 					fault->access == TANDEM_ACCESS_ATOMIC);
 }

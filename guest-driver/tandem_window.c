@@ -323,13 +323,12 @@ static void tandem_window_touch(struct tandem_as *as, const struct tandem_window
 }
 
 /*
- * Chunk lock held, the sequence is still good: writes the entries. What they replace is
- * invalidated, or else a translation without the permission would live on and the access fault for
- * ever.
+ * Chunk lock held, the sequence is still good: writes the entries, and uses up or gives back the reserved
+ * slot. What they replace is invalidated, or else a translation without the permission would live on
+ * and the access fault for ever. -ENOMEM: the page asked for could not be mapped.
  */
-static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk,
-					       struct tandem_window *window,
-					       struct tandem_service_result *result)
+static int tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window *window,
+			       struct tandem_service_result *result, struct tandem_fence *fence)
 {
 	struct tandem_gather gather = { 0 };
 	struct tandem_as *as = chunk->as;
@@ -347,12 +346,27 @@ static struct tandem_fence tandem_chunk_commit(struct tandem_chunk *chunk,
 	chunk->pages += written - gather.pages;
 	result->pages = written;
 	atomic64_add(written, &as->stats.pages_mapped);
-	if (!gather.pages) {
+	if (gather.pages) {
+		chunk->fence = tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP);
+		*fence = chunk->fence;
+	} else {
 		tandem_invalidate_unreserve(as->tdev);
-		return (struct tandem_fence){ .epoch = as->epoch };
 	}
-	chunk->fence = tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP);
-	return chunk->fence;
+	return gather.unlinked && !(tandem_pt_read(&as->pt, window->va) & TANDEM_PTE_VALID) ?
+		       -ENOMEM :
+		       0;
+}
+
+/* Chunk lock held: are the pages still what was looked at, and may the device have them? */
+static int tandem_window_is_good(struct tandem_as *as, struct tandem_chunk *chunk,
+				 struct tandem_window *window, unsigned long sequence)
+{
+	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
+		return -ENODEV;
+	if (mmu_interval_read_retry(&chunk->notifier, sequence))
+		return -EBUSY;
+	/* Only now may pages be looked at: until the lock they could have been anybody's. */
+	return tandem_window_can_map(as, window);
 }
 
 static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk,
@@ -370,18 +384,12 @@ static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk
 		return ret;
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
 	mutex_lock(&chunk->lock);
-	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
-		ret = -ENODEV;
-	else if (mmu_interval_read_retry(&chunk->notifier, sequence))
-		ret = -EBUSY;
-	/* Only now may pages be looked at: until the lock they could have been anybody's. */
-	else
-		ret = tandem_window_can_map(as, window);
-	if (!ret)
-		fence = tandem_chunk_commit(chunk, window, result);
-	mutex_unlock(&chunk->lock);
+	ret = tandem_window_is_good(as, chunk, window, sequence);
 	if (ret)
 		tandem_invalidate_unreserve(as->tdev);
+	else
+		ret = tandem_chunk_commit(chunk, window, result, &fence);
+	mutex_unlock(&chunk->lock);
 	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
 	return ret;
 }

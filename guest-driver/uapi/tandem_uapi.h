@@ -19,7 +19,8 @@
 #include <linux/types.h>
 
 #define TANDEM_UAPI_MAJOR 1
-#define TANDEM_UAPI_MINOR 3 /* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS */
+/* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS; 4: bus_pasid in INIT */
+#define TANDEM_UAPI_MINOR 4
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -54,11 +55,14 @@ struct tandem_ioc_init {
 	__u32 translation;         /* (in) enum tandem_translation */
 	__u32 flags;               /* (in) TANDEM_INIT_* */
 	__u32 pasid;               /* (out) the address space's number, for traces */
-	__u32 reserved0;
+	__u32 bus_pasid;           /* (out) TANDEM_TRANSLATION_SVA: the process's PASID in the IOMMU, else 0 */
 	__u64 reserved[2];
 };
 
-/* What GPU faults find moves to the GPU's memory, as if the whole address space preferred it (RANGE_SET overrules). */
+/*
+ * What GPU faults find moves to the GPU's memory, as if the whole address space preferred it (RANGE_SET overrules). Not with
+ * TANDEM_TRANSLATION_SVA: EOPNOTSUPP.
+ */
 #define TANDEM_INIT_MIGRATE 0x1
 
 /* ENOSPC: no queue or doorbell left. */
@@ -157,7 +161,7 @@ struct tandem_ioc_stats {
  * ---- device memory ----
  *
  * Ranges are page aligned (EINVAL) and need not be mapped; what is unmapped, or cannot move (file, shared, hugetlb, special
- * and pinned pages), stays. EOPNOTSUPP: the GPU has no memory for processes.
+ * and pinned pages), stays. EOPNOTSUPP: the GPU has no memory for processes, or the IOMMU translates for this address space.
  */
 enum tandem_location {
 	TANDEM_LOCATION_NONE   = 0, /* no wish: pages are used where they lie */

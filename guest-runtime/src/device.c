@@ -23,20 +23,17 @@ int tandem_ioctl(const struct tandem_device *device, unsigned long request, void
 	return result < 0 ? errno : 0;
 }
 
+static const char *const translation_names[] = {
+	[TANDEM_TRANSLATION_MIRROR] = "mirror",
+	[TANDEM_TRANSLATION_SVA] = "sva",
+	[TANDEM_TRANSLATION_SOFTTLB] = "softtlb",
+};
+
 static int translation_by_name(const char *name, uint32_t *translation)
 {
-	static const struct {
-		const char *name;
-		uint32_t value;
-	} kinds[] = {
-		{"mirror", TANDEM_TRANSLATION_MIRROR},
-		{"sva", TANDEM_TRANSLATION_SVA},
-		{"softtlb", TANDEM_TRANSLATION_SOFTTLB},
-	};
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(name, kinds[i].name) == 0) {
-			*translation = kinds[i].value;
+	for (uint32_t i = TANDEM_TRANSLATION_MIRROR; i <= TANDEM_TRANSLATION_SOFTTLB; i++) {
+		if (strcmp(name, translation_names[i]) == 0) {
+			*translation = i;
 			return 0;
 		}
 	}
@@ -87,6 +84,20 @@ static int check_versions(const struct tandem_ioc_query *info, const char *path)
 	return 0;
 }
 
+/* What INIT would answer with EOPNOTSUPP, said better. */
+static int check_translation(const struct tandem_ioc_query *info, uint32_t translation, const char *path)
+{
+	if (translation < TANDEM_TRANSLATION_MIRROR || translation > TANDEM_TRANSLATION_SOFTTLB)
+		return tandem_fail(TANDEM_ERROR_INVALID, "translation %u; it can be mirror (1), sva (2) or softtlb (3)", translation);
+	if (info->translations & 1u << translation)
+		return 0;
+	return tandem_fail(TANDEM_ERROR_UNSUPPORTED, "%s cannot share memory by the translation \"%s\" on this machine%s", path,
+			   translation_names[translation],
+			   translation == TANDEM_TRANSLATION_SVA ? ": it has no IOMMU with PASID, ATS and PRI (a guest gets one by "
+								   "--translation sva or --iommu passthrough)" :
+								   "");
+}
+
 static int bind_device(struct tandem_device *device, uint32_t translation, uint32_t flags, const char *path)
 {
 	struct tandem_ioc_init init = {.translation = translation, .flags = flags};
@@ -96,13 +107,16 @@ static int bind_device(struct tandem_device *device, uint32_t translation, uint3
 		return tandem_fail_errno(error, "asking %s what it is", path);
 	int status = check_versions(&device->info, path);
 
+	if (!status)
+		status = check_translation(&device->info, translation, path);
 	if (status)
 		return status;
 	error = tandem_ioctl(device, TANDEM_IOC_INIT, &init);
 	if (error)
-		return tandem_fail_errno(error, "making an address space on %s (translation %u, flags 0x%x)", path,
-					 translation, flags);
+		return tandem_fail_errno(error, "making an address space on %s (translation %s, flags 0x%x)", path,
+					 translation_names[translation], flags);
 	device->pasid = init.pasid;
+	device->bus_pasid = init.bus_pasid;
 	void *page = mmap(NULL, TANDEM_DOORBELL_PAGE_SIZE, PROT_WRITE, MAP_SHARED, device->file, TANDEM_MMAP_DOORBELLS);
 
 	if (page == MAP_FAILED)
@@ -180,6 +194,11 @@ int tandem_get_stats(struct tandem_device *device, struct tandem_ioc_stats *stat
 uint32_t tandem_pasid(const struct tandem_device *device)
 {
 	return device->pasid;
+}
+
+uint32_t tandem_bus_pasid(const struct tandem_device *device)
+{
+	return device->bus_pasid;
 }
 
 int tandem_file(const struct tandem_device *device)

@@ -10,6 +10,7 @@
 struct tandem_device {
 	int file;
 	uint32_t pasid;
+	uint32_t bus_pasid;
 	struct tandem_ioc_query info;
 	volatile uint64_t *doorbells; /* one page, mapped from the device */
 	pthread_mutex_t lock;         /* guards the two lists; taken before nothing else */

@@ -83,6 +83,9 @@ int tandem_get_stats(struct tandem_device *device, struct tandem_ioc_stats *stat
 /* The address space's number, as it stands in traces. */
 uint32_t tandem_pasid(const struct tandem_device *device);
 
+/* TANDEM_TRANSLATION_SVA: the process's PASID in the IOMMU, of all its devices; else 0. */
+uint32_t tandem_bus_pasid(const struct tandem_device *device);
+
 /* The open file, for calls that this library does not wrap. It stays the device's. */
 int tandem_file(const struct tandem_device *device);
 
