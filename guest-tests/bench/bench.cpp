@@ -16,6 +16,7 @@ constexpr Benchmark benchmarks[] = {
 	{"hash", bench::hash},     {"faults", bench::faults}, {"fault-latency", bench::fault_latency},
 	{"munmap", bench::munmap_2m}, {"pages", bench::pages},   {"busy", bench::busy},
 	{"copy", bench::copy},     {"migrate", bench::migrate}, {"atomics", bench::atomics},
+	{"translation", bench::translation},
 };
 
 } // namespace

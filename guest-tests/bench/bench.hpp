@@ -110,6 +110,7 @@ void busy();
 void copy();
 void migrate();
 void atomics();
+void translation();
 
 inline constexpr std::uint64_t page_bytes = 4096;
 

@@ -152,9 +152,9 @@ TEST_F(UapiTest, init_refuses_bad_values_and_can_be_tried_again)
 	init.flags = ~TANDEM_INIT_MIGRATE;
 	EXPECT_EQ(call(file_, TANDEM_IOC_INIT, &init), EINVAL);
 	init.flags = 0;
-	init.reserved0 = 1;
+	init.reserved[1] = 1;
 	EXPECT_EQ(call(file_, TANDEM_IOC_INIT, &init), EINVAL);
-	init.reserved0 = 0;
+	init.reserved[1] = 0;
 	init.reserved[0] = 1;
 	EXPECT_EQ(call(file_, TANDEM_IOC_INIT, &init), EINVAL);
 	init.reserved[0] = 0;

@@ -112,6 +112,13 @@ private:
 	Mapping mapping_;
 };
 
+/* For what the IOMMU cannot do for the GPU, or does unseen (docs/sva.md). */
+#define MIRROR_ONLY(why)                                             \
+	do {                                                         \
+		if (is_sva())                                        \
+			GTEST_SKIP() << "only of a mirror: " << why; \
+	} while (0)
+
 /* Opens the GPU for each test. */
 class GpuTest : public ::testing::Test {
 protected:
@@ -128,6 +135,7 @@ protected:
 		return queue().run(kernel(kernel_name), grid, group, arguments, lds, time_limit_ns);
 	}
 	tandem_ioc_stats stats() { return device().stats().take(); }
+	bool is_sva() { return tandem_bus_pasid(device().get()) != 0; }
 
 	/* Good work still goes: a counter incremented by 64 lanes on a new queue. */
 	void expect_the_gpu_works();

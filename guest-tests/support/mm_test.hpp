@@ -114,7 +114,11 @@ protected:
 	Tally &tally() { return *tally_; }
 	Sweeper &sweeping() { return *sweeper_; }
 
-	std::uint64_t invalidations(tandem_cause cause) { return stats().cause[cause]; }
+	/* By the driver, for this cause; or by the IOMMU, which does not tell. */
+	std::uint64_t invalidations(tandem_cause cause)
+	{
+		return is_sva() ? stats().counter[TANDEM_COUNTER_ATC_INVALIDATES] : stats().cause[cause];
+	}
 
 	/* The GPU writes a byte to each page, so that it has translations of all of them. */
 	void let_gpu_touch(void *region, std::uint64_t count)

@@ -43,6 +43,9 @@ class Bench:
         guest.load_module("test_hmm.ko")
         return guest
 
+    def guest_with_iommu(self):
+        return self._kept_guest("iommu", iommu="passthrough")
+
     def _kept_guest(self, key, **changes):
         if key not in self._guests:
             self._guests[key] = self._stack.enter_context(self.new_guest(**changes))
@@ -159,6 +162,14 @@ def measure_atomics(bench):
     return [*figures, *to_gpu.values(), *to_cpu.values(), change]
 
 
+def measure_translation(bench):
+    """A mirror and the process's own page table, in processes of one guest that take turns."""
+    guest = bench.guest_with_iommu()
+    samples = bench.in_rounds(lambda: guest.samples("translation"))
+    return [compare(f"sva.{figure}.vs_mirror", "ns", samples[f"{sample}-sva"], samples[f"{sample}-mirror"])
+            for figure, sample in (("tlb_miss", "miss"), ("fault", "fault"), ("invalidate", "invalidate"))]
+
+
 def measure_boot(bench):
     ready, whole = [], []
     for _round in range(bench.rounds):
@@ -205,6 +216,7 @@ MEASUREMENTS = (
                                   "atomics.exclusive.shared_ops", "atomics.vram.ops", "atomics.vram.shared_ops",
                                   "atomics.exclusive.to_gpu", "atomics.vram.to_gpu", "atomics.exclusive.to_cpu",
                                   "atomics.vram.to_cpu", "atomics.ownership_change")),
+    Measurement(measure_translation, ("sva.tlb_miss.vs_mirror", "sva.fault.vs_mirror", "sva.invalidate.vs_mirror")),
     Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
     Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
 )

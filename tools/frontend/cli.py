@@ -140,6 +140,9 @@ def add_machine_options(parser):
     group.add_argument("--gpus", type=gpu_count, default=1, metavar="N",
                        help="how many of them, all with these properties (default %(default)s); /dev/tandem0 is the first")
     group.add_argument("--no-fabric", action="store_true", help="several GPUs share no link: none reaches another one's memory")
+    group.add_argument("--iommu", choices=("off", "passthrough", "on"), default="off",
+                       help="an IOMMU in front of the GPU: none; one that leaves the driver's own DMA alone, as --translation sva brings "
+                       "along; or one that translates all of it (default off)")
     group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
                        help="processors of the guest (default %(default)s)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
@@ -158,8 +161,9 @@ def add_machine_options(parser):
 
 
 def add_program_options(parser):
-    parser.add_argument("--translation", choices=("mirror",), default="mirror",
-                        help="how the GPU shares the process's address space (default mirror: the driver keeps a page table)")
+    parser.add_argument("--translation", choices=("mirror", "sva"), default="mirror",
+                        help="how the GPU shares the process's address space: mirror, the driver keeps a page table for the GPU; or sva, "
+                        "the IOMMU walks the process's own (default mirror)")
     parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="set a variable for the program")
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
 

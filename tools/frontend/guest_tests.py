@@ -2,10 +2,11 @@
 """The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
 
 share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "test-hooks=on", "gpus": 2,
-"fabric": false, "atomic_ops": false, "cpus": 4, "memory": "4G", "numa": 2, "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"},
-"timeout": 300, "description": "..."}}. Programs with equal needs share a boot. A GPU property that the user gives wins over the
-file's. "fabric" false: several GPUs share no link. "atomic_ops" false: the root ports complete none. "numa": so many nodes share the memory and the processors; the user's --cpus
-is rounded up to a multiple of it.
+"fabric": false, "atomic_ops": false, "iommu": "passthrough", "devices": ["edu"], "cpus": 4, "memory": "4G", "numa": 2,
+"kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}. Programs with equal needs
+share a boot. A GPU property that the user gives wins over the file's. "fabric" false: several GPUs share no link. "atomic_ops"
+false: the root ports complete none. "iommu": as the option. "devices": QEMU's, beside the GPU. "numa": so many nodes share the
+memory and the processors; the user's --cpus is rounded up to a multiple of it.
 
 "mm_*_test@migrate" makes these programs run once more, as a group of that name, with what the entry adds to their own
 configuration: {"gpu": "vram=64M", "environment": {"TANDEM_MIGRATE": "1"}}.
@@ -27,7 +28,8 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "cpus", "memory", "numa", "kernel_args", "modules", "timeout", "environment",
+CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "devices", "cpus", "memory", "numa", "kernel_args",
+               "modules", "timeout", "environment",
                "except"}
 NOT_OF_THE_MACHINE = ("description", "timeout", "environment", "except")
 
@@ -66,8 +68,10 @@ def machine_for(base, config, user_gpu):
         base, cpus=-(-config.get("cpus", base.cpus) // nodes) * nodes, memory=config.get("memory", base.memory), numa=nodes,
         gpus=max(base.gpus, config.get("gpus", 1)),
         fabric=base.fabric and config.get("fabric", True), atomic_ops=base.atomic_ops and config.get("atomic_ops", True),
+        iommu=config.get("iommu", base.iommu),
         gpu=gpu_options.merge(config.get("gpu", ""), user_gpu),
-        kernel_arguments=[*base.kernel_arguments, *config.get("kernel_args", "").split()])
+        kernel_arguments=[*base.kernel_arguments, *config.get("kernel_args", "").split()],
+        qemu_arguments=[*base.qemu_arguments, *(word for device in config.get("devices", ()) for word in ("-device", device))])
 
 
 class GuestSession:

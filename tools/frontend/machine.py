@@ -21,6 +21,13 @@ KERNEL_ARGUMENTS = (
     "8250.nr_uarts=1", "printk.devkmsg=on",
 )
 
+# What the kernel is told about the IOMMU. passthrough: the driver's own DMA is not translated, only that of processes is.
+IOMMU_ARGUMENTS = {
+    "off": (),
+    "passthrough": ("intel_iommu=on,sm_on", "iommu=pt"),
+    "on": ("intel_iommu=on,sm_on", "iommu=nopt"),
+}
+
 # Time that things may take, in multiples of what the default kernel gets. Its checks make the debug kernel that much slower.
 TIME_SCALES = {"debug": 5}
 
@@ -37,6 +44,7 @@ class MachineConfig:
     gpus: int = 1
     fabric: bool = True
     atomic_ops: bool = True
+    iommu: str = "off"
     trace: str = None
     kernel: str = "default"
     kernel_arguments: list = field(default_factory=list)
@@ -106,6 +114,13 @@ def gpus(config):
     return [word for number in range(count) for word in gpu(config, number)]
 
 
+def iommu(config):
+    """Before all other devices: it translates for those that come after it."""
+    if config.iommu == "off":
+        return []
+    return ["-device", "intel-iommu,x-scalable-mode=on,x-flts=on,x-pasid-mode=on,device-iotlb=on,svm=on"]
+
+
 def channels(control_fd, monitor_fd, serial_path):
     return [
         "-chardev", f"file,id=serial,path={escape(serial_path)}", "-serial", "chardev:serial",
@@ -123,10 +138,10 @@ def host_files():
 
 def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path):
     firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
-    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *config.kernel_arguments))
+    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *IOMMU_ARGUMENTS[config.iommu], *config.kernel_arguments))
     return [
         str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), *memory(config),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
-        *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config), *config.qemu_arguments,
+        *iommu(config), *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config), *config.qemu_arguments,
     ]

@@ -40,13 +40,18 @@ def stop_on_signals():
         signal.signal(signal.SIGHUP, stop)
 
 
+def iommu(args):
+    """Translation by the IOMMU needs one."""
+    return "passthrough" if args.iommu == "off" and getattr(args, "translation", None) == "sva" else args.iommu
+
+
 def machine_config(args, trace=None):
     """The machine that the options of run, shell and test describe."""
     trace = trace or args.trace
     return MachineConfig(
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
         gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, gpus=args.gpus,
-        fabric=not args.no_fabric, trace=os.path.abspath(trace) if trace else None,
+        fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None,
         kernel=args.kernel, kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 

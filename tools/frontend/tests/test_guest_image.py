@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The initramfs, the machine's command line, and where the guest sees the host's paths."""
+import argparse
 import os
 import tempfile
 import unittest
@@ -7,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import fakes
-from frontend import gpu_options, guest_image, machine, workloads
+from frontend import gpu_options, guest_image, machine, run, workloads
 from frontend.status import UsageError
 
 
@@ -83,6 +84,23 @@ class MachineTest(unittest.TestCase):
                                                         "node,nodeid=1,memdev=ram1", "cpu,node-id=1,socket-id=1"])
         self.assertEqual(self.after(self.command(numa=2, memory="1025M"), "-m"), ["1024M"])
         self.assertEqual(self.after(self.command(), "-numa"), [])
+
+    def test_the_iommu_comes_before_the_devices_that_it_translates_for(self):
+        for kind in "passthrough", "on":
+            command = self.command(iommu=kind)
+            self.assertTrue(self.after(command, "-device")[0].startswith("intel-iommu,"))
+            self.assertIn("svm=on", self.after(command, "-device")[0])
+            kernel = self.after(command, "-append")[0].split()
+            self.assertIn("intel_iommu=on,sm_on", kernel)
+            self.assertEqual("iommu=pt" in kernel, kind == "passthrough")
+        self.assertNotIn("iommu", " ".join(self.command()))
+
+    def test_translation_by_the_iommu_brings_one_along(self):
+        def chosen(iommu, translation):
+            return run.iommu(argparse.Namespace(iommu=iommu, translation=translation))
+        self.assertEqual(chosen("off", "mirror"), "off")
+        self.assertEqual(chosen("off", "sva"), "passthrough")
+        self.assertEqual(chosen("on", "sva"), "on")
 
     def test_gpu_sits_behind_a_root_port_and_takes_its_properties(self):
         devices = self.after(self.command(gpu="l1-sets=4", trace="/a,b.trace"), "-device")

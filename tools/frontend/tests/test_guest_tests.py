@@ -129,13 +129,14 @@ class GuestTestsTest(unittest.TestCase):
             fakes.add_test_binary(self.stage, name, {name[0].upper(): ["Passes"]})
         (self.stage / "share" / "test-configs.json").write_text(
             '{"b_test": {"gpu": "l1-sets=1,seed=3", "gpus": 2, "fabric": false, "atomic_ops": false, "cpus": 4,'
-            ' "kernel_args": "a b"}, "c_test": {"timeout": 300}}')
+            ' "kernel_args": "a b", "iommu": "on", "devices": ["edu"]}, "c_test": {"timeout": 300}}')
         sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(gpu="seed=9"), "seed=9", {})
         self.assertEqual([[program.group for program, _limit in programs] for _session, programs in sessions],
                          [["guest a_test", "guest c_test"], ["guest b_test"]])
         own = sessions[1][0]._config
         self.assertEqual((own.gpu, own.gpus, own.fabric, own.atomic_ops, own.cpus), ("l1-sets=1,seed=9", 2, False, False, 4))
         self.assertEqual(own.kernel_arguments, ["a", "b"])
+        self.assertEqual((own.iommu, own.qemu_arguments), ("on", ["-device", "edu"]))
         self.assertEqual([limit for _program, limit in sessions[0][1]], [None, 300])
 
     def test_a_variant_runs_a_program_once_more_with_what_it_adds(self):
