@@ -20,6 +20,11 @@ void tandem_hot_report(struct tandem_device *tdev, const struct tandem_event *ev
 
 	if (!as)
 		return;
+	/* Counted because some other address space asked for it. */
+	if (!tandem_as_moves_pages(as)) {
+		tandem_as_put(as);
+		return;
+	}
 	spin_lock_irqsave(&as->hot.lock, flags);
 	if (as->hot.count < TANDEM_HOT_REGIONS)
 		as->hot.regions[as->hot.count++] = event->value;

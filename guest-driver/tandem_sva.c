@@ -21,13 +21,16 @@
 
 #define TANDEM_DRAIN_MS 1
 
-/* Whether the machine has what it takes: whether a process may bind is known when it tries. */
+/*
+ * Whether the machine has what it takes: whether a process may bind is known when it tries. Without
+ * AtomicOps no signal could be counted down, because nobody takes pages from the CPUs here.
+ */
 bool tandem_sva_is_there(struct tandem_device *tdev)
 {
 	struct pci_dev *pdev = tdev->pdev;
 
 	return IS_ENABLED(CONFIG_IOMMU_SVA) && device_iommu_mapped(tdev->dev) &&
-	       pci_ats_supported(pdev) && pdev->ats_enabled && pci_pri_supported(pdev) &&
+	       tdev->atomics == TANDEM_ATOMICS_PCIE && pci_ats_supported(pdev) && pdev->ats_enabled && pci_pri_supported(pdev) &&
 	       pdev->pasid_enabled;
 }
 

@@ -94,7 +94,7 @@ static int check_translation(const struct tandem_ioc_query *info, uint32_t trans
 	return tandem_fail(TANDEM_ERROR_UNSUPPORTED, "%s cannot share memory by the translation \"%s\" on this machine%s", path,
 			   translation_names[translation],
 			   translation == TANDEM_TRANSLATION_SVA ? ": it has no IOMMU with PASID, ATS and PRI (a guest gets one by "
-								   "--translation sva or --iommu passthrough)" :
+								   "--translation sva or --iommu passthrough), or the GPU no AtomicOps" :
 								   "");
 }
 

@@ -216,19 +216,6 @@ tandem_ats_ask(TandemGpu *s, const struct tandem_ats_request *request)
     return answer;
 }
 
-static void tandem_ats_answer(TandemGpu *s,
-                              const struct tandem_ats_request *request)
-{
-    struct tandem_ats_answer answer = tandem_ats_ask(s, request);
-
-    tandem_enter(s);
-    if (s->model) {
-        tandem_model_ats_answer(s->model, request->id, &answer);
-        tandem_kick(s);
-    }
-    tandem_leave(s);
-}
-
 /*
  * A request that is refused (the guest has switched page requests off, say) is
  * answered by nobody.  If it was not the group's last, the last one is.
@@ -250,9 +237,31 @@ static void tandem_ats_ask_for_page(TandemGpu *s,
     }
 }
 
+/*
+ * All answers in one visit: what asks for pages because of them does so
+ * together.
+ */
+static void tandem_ats_deliver(TandemGpu *s, GArray *calls,
+                               const struct tandem_ats_answer *answers)
+{
+    tandem_enter(s);
+    for (unsigned i = 0; s->model && i < calls->len; i++) {
+        TandemAtsCall *call = &g_array_index(calls, TandemAtsCall, i);
+
+        if (!call->is_page_request) {
+            tandem_model_ats_answer(s->model, call->ats.id, &answers[i]);
+        }
+    }
+    if (s->model) {
+        tandem_kick(s);
+    }
+    tandem_leave(s);
+}
+
 /* BQL held, device lock not held. */
 void tandem_ats_serve(TandemGpu *s)
 {
+    g_autofree struct tandem_ats_answer *answers = NULL;
     GArray *calls;
 
     assert(bql_locked());
@@ -262,15 +271,17 @@ void tandem_ats_serve(TandemGpu *s)
     s->ats.calls = g_array_new(false, false, sizeof(TandemAtsCall));
     tandem_leave(s);
 
+    answers = g_new0(struct tandem_ats_answer, calls->len);
     for (unsigned i = 0; i < calls->len; i++) {
         TandemAtsCall *call = &g_array_index(calls, TandemAtsCall, i);
 
         if (call->is_page_request) {
             tandem_ats_ask_for_page(s, &call->page);
         } else {
-            tandem_ats_answer(s, &call->ats);
+            answers[i] = tandem_ats_ask(s, &call->ats);
         }
     }
+    tandem_ats_deliver(s, calls, answers);
     g_array_unref(calls);
 }
 
