@@ -46,6 +46,7 @@ TEST_F(StatsTest, lanes_waves_and_groups_of_a_dispatch)
 
 TEST_F(StatsTest, faults_and_mapped_pages)
 {
+	MIRROR_ONLY("the driver serves no fault");
 	Mapping region(pages * page_bytes);
 	tandem_ioc_stats before = stats(), after = touch(region, 1);
 
@@ -68,6 +69,7 @@ TEST_F(StatsTest, a_second_pass_needs_no_fault)
 
 TEST_F(StatsTest, invalidations_by_cause)
 {
+	MIRROR_ONLY("the IOMMU's invalidations have no cause");
 	Mapping region(pages * page_bytes);
 	tandem_ioc_stats before = touch(region, 1);
 
@@ -84,6 +86,7 @@ TEST_F(StatsTest, invalidations_by_cause)
 
 TEST_F(StatsTest, causes_add_up_to_the_invalidations)
 {
+	MIRROR_ONLY("the IOMMU's invalidations have no cause");
 	Mapping region(pages * page_bytes);
 	touch(region, 1);
 	ASSERT_EQ(mprotect(region.get(), region.bytes(), PROT_READ), 0);
@@ -95,6 +98,7 @@ TEST_F(StatsTest, causes_add_up_to_the_invalidations)
 
 TEST_F(StatsTest, written_pages_come_back_dirty)
 {
+	MIRROR_ONLY("the IOMMU marks the process's own entries");
 	MemoryFile file(pages * page_bytes);
 	Mapping region(pages * page_bytes, MAP_SHARED, file.get());
 	tandem_ioc_stats before = touch(region, 1);
@@ -105,6 +109,7 @@ TEST_F(StatsTest, written_pages_come_back_dirty)
 
 TEST_F(StatsTest, pages_that_were_only_read_do_not_come_back_dirty)
 {
+	MIRROR_ONLY("the IOMMU marks the process's own entries");
 	MemoryFile file(pages * page_bytes);
 	Mapping region(pages * page_bytes, MAP_SHARED, file.get(), 0, PROT_READ);
 	tandem_ioc_stats before = touch(region, 0);
@@ -115,6 +120,7 @@ TEST_F(StatsTest, pages_that_were_only_read_do_not_come_back_dirty)
 
 TEST_F(StatsTest, cancelled_faults_are_counted)
 {
+	MIRROR_ONLY("the driver cancels no fault");
 	std::uint64_t word = 0;
 	peek_arguments bad = {unmapped_address(), &word, 1};
 	tandem_ioc_stats before = stats();
@@ -140,6 +146,7 @@ TEST_F(StatsTest, tlbs_hit_more_often_than_they_miss_on_one_page)
 
 TEST_F(StatsTest, another_address_space_has_its_own_counts)
 {
+	MIRROR_ONLY("the driver serves no fault");
 	Mapping region(pages * page_bytes);
 	touch(region, 1);
 	auto other = tandem::Device::open();
