@@ -414,17 +414,26 @@ bool write_as_another_process(Arena &arena, std::string &problem)
 const std::vector<Operation> &operations()
 {
 	constexpr unsigned small = private_memory | shared_memory | shared_file, any = small | huge_reserve;
-	static const std::vector<Operation> all = {
-		{"pageout", small, page_out}, {"cold", small, make_cold}, {"populate", small, populate},
-		{"mlock", small, lock_pages}, {"hugepage", small, allow_huge}, {"nohugepage", small, forbid_huge},
-		{"collapse", any, collapse}, {"mergeable", private_memory, merge}, {"unmergeable", private_memory, unmerge},
-		{"clear_refs", any, clear_soft_dirty}, {"compact", any, compact}, {"fork", private_memory, fork_and_write},
-		{"vfork", any, vfork_and_exec}, {"neighbour", any, change_neighbour}, {"mprotect", small, protect},
-		{"mremap", small, move}, {"replace", any, replace}, {"verify", any, verify}, {"mode", any, change_mode},
-		{"vm_writev", any, write_as_another_process}, {"reclaim", any, reclaim_from_group},
-		{"punch", shared_file, punch}, {"truncate", shared_file, truncate}, {"write", shared_file, write_file},
-		{"uffd-missing", private_memory, serve_missing}, {"uffd-wp", private_memory, serve_writes},
-	};
+	static const std::vector<Operation> all = [] {
+		std::vector<Operation> chosen = {
+			{"pageout", small, page_out}, {"cold", small, make_cold}, {"populate", small, populate},
+			{"mlock", small, lock_pages}, {"hugepage", small, allow_huge}, {"nohugepage", small, forbid_huge},
+			{"collapse", any, collapse}, {"mergeable", private_memory, merge}, {"unmergeable", private_memory, unmerge},
+			{"clear_refs", any, clear_soft_dirty}, {"compact", any, compact}, {"fork", private_memory, fork_and_write},
+			{"vfork", any, vfork_and_exec}, {"neighbour", any, change_neighbour}, {"mprotect", small, protect},
+			{"mremap", small, move}, {"replace", any, replace}, {"verify", any, verify}, {"mode", any, change_mode},
+			{"vm_writev", any, write_as_another_process}, {"reclaim", any, reclaim_from_group},
+			{"punch", shared_file, punch}, {"truncate", shared_file, truncate}, {"write", shared_file, write_file},
+		};
+		const char *translation = std::getenv("TANDEM_TRANSLATION");
+
+		/* The IOMMU's page requests do not wait for user space. */
+		if (!translation || std::strcmp(translation, "sva") != 0) {
+			chosen.push_back({"uffd-missing", private_memory, serve_missing});
+			chosen.push_back({"uffd-wp", private_memory, serve_writes});
+		}
+		return chosen;
+	}();
 
 	return all;
 }

@@ -57,6 +57,12 @@ static TandemDma *tandem_dma_of_memory(MemoryListener *listener)
     return container_of(listener, TandemDma, memory_listener);
 }
 
+/* Only what is in use: an exchange costs the GPU its TLBs. */
+static void tandem_dma_note_change(TandemDma *dma, GArray *sections)
+{
+    dma->changed |= sections == (dma->iommus ? dma->memory : dma->next);
+}
+
 static void tandem_dma_add(TandemDma *dma, GArray *sections,
                            MemoryRegionSection *section)
 {
@@ -77,7 +83,7 @@ static void tandem_dma_add(TandemDma *dma, GArray *sections,
         .writable = !section->readonly,
     };
     g_array_append_val(sections, new);
-    dma->changed = true;
+    tandem_dma_note_change(dma, sections);
 }
 
 static void tandem_dma_del(TandemDma *dma, GArray *sections,
@@ -90,7 +96,7 @@ static void tandem_dma_del(TandemDma *dma, GArray *sections,
             old->start == section->offset_within_address_space) {
             g_array_remove_index(sections, i);
             memory_region_unref(section->mr); /* the table in use has its own */
-            dma->changed = true;
+            tandem_dma_note_change(dma, sections);
             return;
         }
     }
