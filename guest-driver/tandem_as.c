@@ -179,8 +179,8 @@ static int tandem_as_activate(struct tandem_as *as)
 }
 
 /*
- * -EIO: reset meanwhile. -EINPROGRESS: page requests are still to be answered (SVA). In any case nothing
- * of it is alive.
+ * -EIO: reset meanwhile. -EINPROGRESS: page requests are still to be answered (SVA). In any case
+ * nothing of it is alive.
  */
 int tandem_as_unbind(struct tandem_as *as)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Links between addresses of the device and pages of memory: see tandem_iova.h. Pages one by one are
- * linked as hmm does it; a huge page in one piece, so that the IOMMU, too, needs one entry for it.
+ * Links between addresses of the device and pages of memory: see tandem_iova.h. Pages one by one
+ * are linked as hmm does it; a huge page in one piece, so that the IOMMU, too, needs one entry for
+ * it.
  */
 #include <linux/hmm.h>
 #include <linux/mm.h>
@@ -71,8 +72,8 @@ static int tandem_iova_link_page(struct device *dev, struct tandem_iova *iova, u
 }
 
 /*
- * Pages index .. index + pages - 1 of the block are the frames from pfn on: one or sixteen pages, or
- * all. They are not linked. Nothing is when it fails.
+ * Pages index .. index + pages - 1 of the block are the frames from pfn on: one or sixteen pages,
+ * or all. They are not linked. Nothing is when it fails.
  */
 int tandem_iova_link(struct device *dev, struct tandem_iova *iova, unsigned int index,
 		     unsigned int pages, unsigned long pfn)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where the device finds the system's memory when an IOMMU translates its DMA: addresses for the
- * pages that one 2 MiB block of a process is mapped to. Page i of the block has one address, whatever
- * page of memory stands behind it at the moment, so the block is as contiguous for the device as it is
- * for the process.
+ * pages that one 2 MiB block of a process is mapped to. Page i of the block has one address,
+ * whatever page of memory stands behind it at the moment, so the block is as contiguous for the
+ * device as it is for the process.
  *
  * A link follows the entry of the device page table: made before the entry is written, taken away
  * after the entry was. All under the lock of the chunk that the block lies in, and nothing here

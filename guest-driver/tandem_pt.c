@@ -10,8 +10,9 @@
  * invalidation is acknowledged, and whoever wants to call the page clean has to go through a
  * notifier that waits for just that (docs/locking.md).
  *
- * Callers give entries with the frames of pages. Where an IOMMU translates, what is written for a page
- * of the system's memory is the address that the page's place in its block has (tandem_iova.h).
+ * Callers give entries with the frames of pages. Where an IOMMU translates, what is written for a
+ * page of the system's memory is the address that the page's place in its block has
+ * (tandem_iova.h).
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
@@ -323,8 +324,8 @@ static bool tandem_pte_same(struct tandem_pt *pt, u64 entry, u64 pte, u64 va)
 }
 
 /*
- * Links a leaf of `pages` pages, of which nothing is mapped, and makes of its first entry the one that the
- * device gets. False: no memory.
+ * Links a leaf of `pages` pages, of which nothing is mapped, and makes of its first entry the one
+ * that the device gets. False: no memory.
  */
 static bool tandem_pt_link(struct tandem_pt *pt, u64 va, unsigned int pages, u64 *pte,
 			   struct tandem_gather *gather)

@@ -103,8 +103,8 @@ static void tandem_service_note(struct tandem_as *as, const struct tandem_servic
 }
 
 /*
- * What the device says cannot be repaired by mapping the page again. Behind an IOMMU a page may have
- * been unlinked between the device's look at the entry and its look at the address.
+ * What the device says cannot be repaired by mapping the page again. Behind an IOMMU a page may
+ * have been unlinked between the device's look at the entry and its look at the address.
  */
 static bool tandem_service_is_beyond_repair(struct tandem_as *as, const struct tandem_fault *fault)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Address spaces that are the process's own: the IOMMU walks the page table of the CPUs, and the GPU
- * asks it (PASID, ATS), also for pages that are not there (PRI). Nothing is mirrored; Linux's IOMMU
- * driver invalidates what the GPU has cached whenever it flushes a TLB of the CPUs.
+ * Address spaces that are the process's own: the IOMMU walks the page table of the CPUs, and the
+ * GPU asks it (PASID, ATS), also for pages that are not there (PRI). Nothing is mirrored; Linux's
+ * IOMMU driver invalidates what the GPU has cached whenever it flushes a TLB of the CPUs.
  *
  * Order: iommu_sva_bind_device() before BIND, UNBIND and draining before iommu_sva_unbind_device().
  * When they are done the GPU sends nothing with this PASID any more and no page request of it is
@@ -30,8 +30,8 @@ bool tandem_sva_is_there(struct tandem_device *tdev)
 	struct pci_dev *pdev = tdev->pdev;
 
 	return IS_ENABLED(CONFIG_IOMMU_SVA) && device_iommu_mapped(tdev->dev) &&
-	       tdev->atomics == TANDEM_ATOMICS_PCIE && pci_ats_supported(pdev) && pdev->ats_enabled && pci_pri_supported(pdev) &&
-	       pdev->pasid_enabled;
+	       tdev->atomics == TANDEM_ATOMICS_PCIE && pci_ats_supported(pdev) &&
+	       pdev->ats_enabled && pci_pri_supported(pdev) && pdev->pasid_enabled;
 }
 
 /* Process context, current->mm is the memory to bind. */
@@ -75,8 +75,8 @@ static u32 tandem_sva_may(struct tandem_as *as, u64 va, u32 access)
 }
 
 /*
- * Why a page request was refused (enum tandem_queue_error): the response does not tell. As the memory
- * looks now; no lock held.
+ * Why a page request was refused (enum tandem_queue_error): the response does not tell. As the
+ * memory looks now; no lock held.
  */
 u32 tandem_sva_explain(struct tandem_as *as, u64 va, u32 access)
 {
@@ -89,8 +89,9 @@ u32 tandem_sva_explain(struct tandem_as *as, u64 va, u32 access)
 }
 
 /*
- * After UNBIND: waits until every page request has been answered. It is Linux that answers, and no lock
- * is held here that it could want. Requests that stay unanswered beyond the deadline die with a reset.
+ * After UNBIND: waits until every page request has been answered. It is Linux that answers, and no
+ * lock is held here that it could want. Requests that stay unanswered beyond the deadline die with
+ * a reset.
  */
 void tandem_sva_drain(struct tandem_as *as)
 {

@@ -323,9 +323,9 @@ static void tandem_window_touch(struct tandem_as *as, const struct tandem_window
 }
 
 /*
- * Chunk lock held, the sequence is still good: writes the entries, and uses up or gives back the reserved
- * slot. What they replace is invalidated, or else a translation without the permission would live on
- * and the access fault for ever. -ENOMEM: the page asked for could not be mapped.
+ * Chunk lock held, the sequence is still good: writes the entries, and uses up or gives back the
+ * reserved slot. What they replace is invalidated, or else a translation without the permission
+ * would live on and the access fault for ever. -ENOMEM: the page asked for could not be mapped.
  */
 static int tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window *window,
 			       struct tandem_service_result *result, struct tandem_fence *fence)

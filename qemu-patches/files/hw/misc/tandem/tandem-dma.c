@@ -1,13 +1,13 @@
 /*
  * Tandem GPU: the memory that the GPU reaches.
  *
- * A MemoryListener on the device's bus address space keeps a table of the
- * RAM in it.  Everything the model asks for is answered from that table, so
- * an access can never end in another device's registers (which would take the
+ * A MemoryListener on the device's bus address space keeps a table of the RAM
+ * in it.  Everything the model asks for is answered from that table, so an
+ * access can never end in another device's registers (which would take the
  * BQL, against the rule in tandem-exec.c) or in ROM: what is not RAM here
- * fails, and the model makes a fault or an error of it.  Bus mastering, memory hot-plug and
- * the BARs of other devices (peer video memory is RAM) need no further code:
- * they all change the address space.
+ * fails, and the model makes a fault or an error of it.  Bus mastering, memory
+ * hot-plug and the BARs of other devices (peer video memory is RAM) need no
+ * further code: they all change the address space.
  *
  * If there is an IOMMU in the bus address space the model asks it where each
  * address leads (tandem-ats.c), and what comes here is an address of memory:

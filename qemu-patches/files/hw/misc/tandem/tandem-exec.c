@@ -12,9 +12,10 @@
  *
  * Lock order: BQL, device lock, leaf locks (of the trace, of QEMU's memory
  * core).  The device thread never takes the BQL: interrupts and questions to
- * the IOMMU go through bottom halves, DMA touches RAM only.  So a vCPU may wait for the device lock
- * with the BQL held, and does so for about a microsecond, because
- * the model looks at should_yield() each few dozen instructions.
+ * the IOMMU go through bottom halves, DMA touches RAM only.  So a vCPU may
+ * wait for the device lock with the BQL held, and does so for about a
+ * microsecond, because the model looks at should_yield() each few dozen
+ * instructions.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
