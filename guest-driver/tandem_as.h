@@ -94,7 +94,7 @@ struct tandem_as {
 	enum tandem_translation translation;
 	struct iommu_sva *sva;         /* SVA: the process's bond with the IOMMU; setup_lock */
 	u32 bus_pasid;                 /* SVA: and the PASID that it gave, else 0 */
-	bool draining;                 /* SVA: unbound, but page requests are still to be answered */
+	bool draining;                 /* SVA: unbound, but page requests await their answers */
 	struct mmu_notifier notifier;  /* exit and ageing */
 	bool notifier_registered;
 	pid_t tgid;
