@@ -5,6 +5,7 @@
  */
 #include "contention.hpp"
 #include "mm_test.hpp"
+#include "parameter_name.hpp"
 
 using namespace mm_test;
 using contention::Mode;
@@ -191,13 +192,6 @@ TEST_P(AtomicExclusiveSkipped, lost_updates_are_reported)
 	EXPECT_TRUE(again.good()) << again.text;
 }
 
-INSTANTIATE_TEST_SUITE_P(Contests, AtomicExclusiveSkipped, ::testing::ValuesIn(contests_without_locks()), [](const auto &info) {
-	std::string name = info.param.name;
-
-	for (char &c : name)
-		if (c == '-')
-			c = '_';
-	return name;
-});
+INSTANTIATE_TEST_SUITE_P(Contests, AtomicExclusiveSkipped, ::testing::ValuesIn(contests_without_locks()), parameter_name);
 
 } // namespace

@@ -8,6 +8,7 @@
 
 #include "gpu_test.hpp"
 #include "litmus.hpp"
+#include "parameter_name.hpp"
 
 using namespace gpu_test;
 
@@ -41,13 +42,6 @@ TEST_P(AtomicLitmus, order_is_kept_where_it_is_asked_for)
 	EXPECT_GT(met, 0u) << "the parties never met";
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AtomicLitmus, ::testing::ValuesIn(litmus::tests), [](const auto &info) {
-	std::string name = info.param.name;
-
-	for (char &c : name)
-		if (c == '-')
-			c = '_';
-	return name;
-});
+INSTANTIATE_TEST_SUITE_P(Shapes, AtomicLitmus, ::testing::ValuesIn(litmus::tests), parameter_name);
 
 } // namespace

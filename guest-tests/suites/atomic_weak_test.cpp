@@ -6,6 +6,7 @@
  */
 #include "gpu_test.hpp"
 #include "litmus.hpp"
+#include "parameter_name.hpp"
 
 using namespace gpu_test;
 
@@ -25,13 +26,6 @@ TEST_P(AtomicWeak, the_outcome_is_seen_without_order)
 	RecordProperty("outcome", outcome.text);
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AtomicWeak, ::testing::ValuesIn(litmus::tests), [](const auto &info) {
-	std::string name = info.param.name;
-
-	for (char &c : name)
-		if (c == '-')
-			c = '_';
-	return name;
-});
+INSTANTIATE_TEST_SUITE_P(Shapes, AtomicWeak, ::testing::ValuesIn(litmus::tests), parameter_name);
 
 } // namespace

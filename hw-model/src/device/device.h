@@ -70,6 +70,12 @@ class Device final : public RegisterOwner, public ErrorSink {
   void clear_poison();
 
   // IOMMU (device/translation_services.cpp)
+  struct Released {
+    Pasid last{};  // of the address spaces that the invalidation met; none: 0
+    Invalidator::Outcome outcome;
+  };
+  // Carries an invalidation out without counting it as one that the IOMMU sent.
+  Released let_go_of(const tandem_atc_invalidation& invalidation);
   Invalidator::Outcome invalidate_bus(Gva start, Gva end);
   void bus_answer(const Atc::Reply& reply);
   void trace_atc_invalidated(const tandem_atc_invalidation& invalidation, Pasid pasid, const Invalidator::Outcome& outcome) const;

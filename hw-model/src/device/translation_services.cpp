@@ -30,7 +30,7 @@ void Device::set_ats(bool ats, uint32_t page_requests) {
   page_requests_.set_allowance(possible ? page_requests : 0);
   if (!possible && atc_.enabled()) {
     // No invalidation will come any more for what the device holds.
-    atc_invalidate({.pasid = TANDEM_NO_PASID, .global = true});
+    let_go_of({.pasid = TANDEM_NO_PASID, .global = true});
     atc_.set_enabled(false);
     mmu_.ats_gone();
   }
@@ -71,20 +71,24 @@ bool Device::page_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
 }
 
 void Device::atc_invalidate(const tandem_atc_invalidation& invalidation) {
+  const Released released = let_go_of(invalidation);
+  ++counters_[TANDEM_COUNTER_ATC_INVALIDATES];
+  if (trace_.on()) trace_atc_invalidated(invalidation, invalidation.global ? Pasid{} : released.last, released.outcome);
+}
+
+Device::Released Device::let_go_of(const tandem_atc_invalidation& invalidation) {
   const Range range = user_range(invalidation);
-  Invalidator::Outcome outcome;
-  if (invalidation.pasid == TANDEM_NO_PASID) outcome += invalidate_bus(range.start, range.end);
-  Pasid known{};
+  Released released;
+  if (invalidation.pasid == TANDEM_NO_PASID) released.outcome += invalidate_bus(range.start, range.end);
   const auto carry_out = [&](Pasid pasid) {
-    known = pasid;
-    outcome += invalidator_.carry_out(pasid, range.start, range.end);
+    released.last = pasid;
+    released.outcome += invalidator_.carry_out(pasid, range.start, range.end);
   };
   if (!invalidation.global) spaces_.for_each_of(invalidation.pasid, carry_out);
   else
     for (const auto& [number, space] : spaces_.all())
       if (space.translation == TANDEM_TRANSLATION_SVA) carry_out(Pasid{{number}});
-  ++counters_[TANDEM_COUNTER_ATC_INVALIDATES];
-  if (trace_.on()) trace_atc_invalidated(invalidation, invalidation.global ? Pasid{} : known, outcome);
+  return released;
 }
 
 // Addresses of the device itself. Clients know what they keep by the process's addresses: they let go of all of it.
