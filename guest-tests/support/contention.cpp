@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "contention.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "pages.hpp"
 #include "time_scale.hpp"
 
 void contend_pause(void)
@@ -27,30 +24,7 @@ namespace contention {
 
 namespace {
 
-constexpr std::uint64_t page_bytes = 4096;
-
-/* Pages of their own: what is fought for shares none with what is not. */
-class Pages {
-public:
-	explicit Pages(std::uint64_t bytes, int flags = 0)
-		: bytes_((bytes + page_bytes - 1) & -page_bytes),
-		  memory_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0))
-	{
-		if (memory_ == MAP_FAILED)
-			throw std::system_error(errno, std::generic_category(), "mmap");
-	}
-	~Pages() { munmap(memory_, bytes_); }
-	Pages(const Pages &) = delete;
-	Pages &operator=(const Pages &) = delete;
-
-	template <typename T> T *as(std::uint64_t offset = 0) const { return reinterpret_cast<T *>(static_cast<char *>(memory_) + offset); }
-	void *get() const { return memory_; }
-	std::uint64_t bytes() const { return bytes_; }
-
-private:
-	std::uint64_t bytes_;
-	void *memory_;
-};
+constexpr std::uint64_t page_bytes = Pages::page_bytes;
 
 /* One fight: who did how much. Lanes have the numbers from `threads` on. */
 class Fight {

@@ -3,12 +3,10 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <system_error>
 #include <thread>
 
+#include "pages.hpp"
 #include "time_scale.hpp"
 
 namespace litmus {
@@ -22,28 +20,6 @@ unsigned parties_of(litmus_test test)
 {
 	return test == LITMUS_IRIW_CPU_WRITES || test == LITMUS_IRIW_CPU_READS ? 4 : 2;
 }
-
-/* Fresh zeroes, present before anybody looks, in pages of their own. */
-template <typename T> class Zeroes {
-public:
-	explicit Zeroes(std::uint64_t count)
-		: bytes_((count * sizeof(T) + 4095) & ~4095ull),
-		  memory_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0))
-	{
-		if (memory_ == MAP_FAILED)
-			throw std::system_error(errno, std::generic_category(), "mmap");
-	}
-	~Zeroes() { munmap(memory_, bytes_); }
-	Zeroes(const Zeroes &) = delete;
-	Zeroes &operator=(const Zeroes &) = delete;
-
-	T *get() const { return static_cast<T *>(memory_); }
-	void clear(std::uint64_t count) { std::fill_n(reinterpret_cast<char *>(memory_), count * sizeof(T), 0); }
-
-private:
-	std::uint64_t bytes_;
-	void *memory_;
-};
 
 enum class Verdict { Plain, Between, Weak };
 
@@ -95,19 +71,21 @@ Verdict judge(const litmus_arguments &a, std::uint64_t i)
 class Arena {
 public:
 	Arena(const tandem::Device &device, litmus_test test, Order order)
-		: gpu_parties_(parties_of(test) - 1), module_(device.module("litmus.elf").take()), queue_(device.queue().take()), x_(cells_at_a_time), y_(cells_at_a_time),
-		  results_(LITMUS_PARTIES * cells_at_a_time), parties_(LITMUS_PARTIES), stop_(1)
+		: gpu_parties_(parties_of(test) - 1), module_(device.module("litmus.elf").take()), queue_(device.queue().take()),
+		  x_(cells_at_a_time * sizeof(litmus_word), MAP_POPULATE), y_(cells_at_a_time * sizeof(litmus_word), MAP_POPULATE),
+		  results_(LITMUS_PARTIES * cells_at_a_time * sizeof(litmus_result), MAP_POPULATE),
+		  parties_(LITMUS_PARTIES * sizeof(litmus_party), MAP_POPULATE), stop_(sizeof(std::uint64_t), MAP_POPULATE)
 	{
 		arguments_.test = test;
 		arguments_.ordered = order == Order::Kept;
 		arguments_.cells_count = cells_at_a_time;
 		arguments_.parties = 1 + gpu_parties_;
-		arguments_.x = x_.get();
-		arguments_.y = y_.get();
+		arguments_.x = x_.as<litmus_word>();
+		arguments_.y = y_.as<litmus_word>();
 		for (unsigned party = 0; party < LITMUS_PARTIES; party++)
-			arguments_.results[party] = results_.get() + party * cells_at_a_time;
-		arguments_.party = parties_.get();
-		arguments_.stop = stop_.get();
+			arguments_.results[party] = results_.as<litmus_result>() + party * cells_at_a_time;
+		arguments_.party = parties_.as<litmus_party>();
+		arguments_.stop = stop_.as<std::uint64_t>();
 	}
 
 	/* All cells once. False: it did not end well. */
@@ -115,10 +93,10 @@ public:
 	{
 		auto done = tandem::Signal::create().take();
 
-		x_.clear(cells_at_a_time);
-		y_.clear(cells_at_a_time);
-		results_.clear(LITMUS_PARTIES * cells_at_a_time);
-		parties_.clear(LITMUS_PARTIES);
+		x_.clear();
+		y_.clear();
+		results_.clear();
+		parties_.clear();
 		arguments_.seed = seed;
 		auto group = static_cast<std::uint16_t>(gpu_parties_ * LITMUS_LANES);
 		auto sent = queue_.dispatch(module_.kernel("litmus").take(), {group}, {group}, &arguments_, done.get());
@@ -127,7 +105,7 @@ public:
 		std::thread cpu([this] { play(); });
 		bool ended = static_cast<bool>(queue_.wait(done, 60'000'000'000 * time_scale()));
 		if (!ended)
-			__atomic_store_n(stop_.get(), 1, __ATOMIC_SEQ_CST);
+			__atomic_store_n(stop_.as<std::uint64_t>(), 1, __ATOMIC_SEQ_CST);
 		cpu.join();
 		return ended ? count(outcome) : failed(outcome);
 	}
@@ -141,7 +119,7 @@ private:
 			for (std::uint64_t i = row * LITMUS_LANES; i < (row + 1) * LITMUS_LANES; i++) {
 				for (std::uint64_t spin = spins(row); spin; spin--)
 					__asm__ volatile("");
-				litmus_run(arguments_.test, arguments_.ordered, 0, &x_.get()[i].value, &y_.get()[i].value, &arguments_.results[0][i]);
+				litmus_run(arguments_.test, arguments_.ordered, 0, &x_.as<litmus_word>()[i].value, &y_.as<litmus_word>()[i].value, &arguments_.results[0][i]);
 			}
 		}
 	}
@@ -179,11 +157,12 @@ private:
 	unsigned gpu_parties_;
 	tandem::Module module_;
 	tandem::Queue queue_;
-	Zeroes<litmus_word> x_;
-	Zeroes<litmus_word> y_;
-	Zeroes<litmus_result> results_;
-	Zeroes<litmus_party> parties_;
-	Zeroes<std::uint64_t> stop_;
+	/* All present before anybody looks. */
+	Pages x_;
+	Pages y_;
+	Pages results_;
+	Pages parties_;
+	Pages stop_;
 	litmus_arguments arguments_{};
 };
 
