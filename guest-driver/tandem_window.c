@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Mirror translation, the side that asks Linux: the device wants pages. A window is what is looked
- * at together: read_begin -> snapshot or hmm_range_fault -> chunk lock -> read_retry -> commit. The
- * other direction is the notifier (tandem_mirror.c); docs/locking.md shows the two against each
+ * at together: read_begin -> snapshot or hmm_range_fault -> commit (tandem_commit.c). The other
+ * direction is the notifier (tandem_mirror.c); docs/locking.md shows the two against each
  * other.
  */
-#include <linux/bitfield.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -14,24 +13,8 @@
 
 #include "tandem_compat.h"
 #include "tandem_migrate.h"
-#include "tandem_mirror.h"
 #include "tandem_poison.h"
-
-#define TANDEM_WINDOW_PAGES 512
-
-/* Pages that the device asked for, one behind the other, and what around them is looked at too. */
-struct tandem_window {
-	u64 va, va_end; /* inside one 2 MiB block */
-	u64 start, end;
-	struct tandem_mirror_wish wish;
-	struct tandem_device *foreign;
-	bool prepared; /* for leaves of 4 KiB */
-	bool taken;    /* no CPU can reach the page asked for */
-	bool stays;    /* where it is: it did not move to VRAM */
-	bool in_pages; /* part of a huge page is lost: no leaf may span it */
-	unsigned long pfns[TANDEM_WINDOW_PAGES];
-	u64 ptes[TANDEM_WINDOW_PAGES];
-};
+#include "tandem_window.h"
 
 /* ---- looking: what is there ---- */
 
@@ -56,22 +39,6 @@ static int tandem_window_choose(struct tandem_as *as, struct tandem_window *wind
 	window->start = max3(start, (u64)vma->vm_start, window->wish.from);
 	window->end = min3(end, (u64)vma->vm_end, window->wish.to ?: U64_MAX);
 	return 0;
-}
-
-/* Entries of the pages asked for: [first, last). */
-static unsigned int tandem_window_first(const struct tandem_window *window)
-{
-	return (window->va - window->start) >> PAGE_SHIFT;
-}
-
-static unsigned int tandem_window_last(const struct tandem_window *window)
-{
-	return (window->va_end - window->start) >> PAGE_SHIFT;
-}
-
-static unsigned long tandem_window_pfn(const struct tandem_window *window)
-{
-	return window->pfns[tandem_window_first(window)];
 }
 
 /*
@@ -155,245 +122,6 @@ static bool tandem_window_is_served(const struct tandem_window *window)
 	return true;
 }
 
-static bool tandem_page_is_lost(const struct page *page)
-{
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	return vram && tandem_vram_is_retired(vram, tandem_page_index(vram, page), 1);
-}
-
-/*
- * Writable only where the CPU's own entry is: copy on write, soft-dirty, KSM and write tracking
- * stay right that way. Atomics on video memory, of this GPU or of one on the link, always are.
- */
-static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wish *wish,
-			     unsigned long pfn)
-{
-	struct tandem_place place;
-	u64 pte = TANDEM_PTE_VALID | TANDEM_PTE_LEAF;
-
-	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR ||
-	    !tandem_page_place(as->tdev, hmm_pfn_to_page(pfn), &place) ||
-	    tandem_page_is_lost(hmm_pfn_to_page(pfn)))
-		return 0;
-	pte |= place.address | FIELD_PREP(TANDEM_PTE_APERTURE, place.aperture) |
-	       FIELD_PREP(TANDEM_PTE_PEER, place.peer);
-	if (!(pfn & HMM_PFN_WRITE) ||
-	    (wish->read_only && place.aperture == TANDEM_APERTURE_SYSTEM))
-		return pte;
-	pte |= TANDEM_PTE_WRITE;
-	if (place.aperture != TANDEM_APERTURE_SYSTEM || as->tdev->atomics == TANDEM_ATOMICS_PCIE)
-		pte |= TANDEM_PTE_ATOMIC;
-	return pte;
-}
-
-/* The page was taken from the CPUs, and nobody has taken it back: no entry could be better. */
-static bool tandem_mirror_is_taken(struct tandem_as *as, u64 va)
-{
-	return as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE &&
-	       tandem_pte_is_system_atomic(tandem_pt_read(&as->pt, va));
-}
-
-/* Chunk lock held, the sequence still good: what to write for page i of the window; 0: nothing. */
-static u64 tandem_window_pte(struct tandem_as *as, const struct tandem_window *window,
-			     unsigned int i)
-{
-	u64 pte = tandem_mirror_pte(as, &window->wish, window->pfns[i]);
-
-	if (window->taken && i == tandem_window_first(window))
-		return pte | TANDEM_PTE_ATOMIC;
-	return tandem_mirror_is_taken(as, window->start + (u64)i * PAGE_SIZE) ? 0 : pte;
-}
-
-/*
- * Do atomics on the page asked for need more than mapping it? Not with PCIe AtomicOps, not in video
- * memory, and not once the page is taken from the CPUs.
- */
-static bool tandem_window_lacks_atomics(struct tandem_as *as, const struct tandem_window *window)
-{
-	return window->wish.atomic && !window->taken &&
-	       !(tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) &
-		 TANDEM_PTE_ATOMIC);
-}
-
-/* ---- committing: what the device gets ---- */
-
-/*
- * Is the page part of a mapping of 2 MiB or more? hmm: such a mapping begins aligned, and its pages
- * are alike.
- */
-static bool tandem_window_is_huge(const struct tandem_window *window)
-{
-	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
-	const struct tandem_mirror_wish *wish = &window->wish;
-
-	if (hmm_pfn_to_map_order(tandem_window_pfn(window)) < TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
-		return false;
-	/* A leaf for all of it may not take in what has another wish. */
-	if (wish->to && (wish->from > block || wish->to < block + (1ULL << TANDEM_LEAF_2M)))
-		return false;
-	return !window->in_pages;
-}
-
-/* Is the page part of a block of VRAM of which something is lost? */
-static bool tandem_block_is_lost(const struct page *page)
-{
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	return vram && tandem_vram_is_retired(vram,
-					      round_down(tandem_page_index(vram, page),
-							 TANDEM_BLOCK_PAGES),
-					      TANDEM_BLOCK_PAGES);
-}
-
-/* Could that be the case for any page that this GPU maps? */
-static bool tandem_vram_may_be_lost(struct tandem_device *tdev)
-{
-	return READ_ONCE(tdev->vram.retired_pages) || tdev->vram.fabric != TANDEM_FABRIC_NONE;
-}
-
-/* Why the device cannot have this page. With -EREMOTE a reference to the GPU that it lies in. */
-static int tandem_window_refusal(struct tandem_as *as, struct tandem_window *window,
-				 unsigned long pfn)
-{
-	struct tandem_place place;
-	struct page *page;
-
-	if (!(pfn & HMM_PFN_VALID) || pfn & HMM_PFN_ERROR)
-		return -EFAULT;
-	page = hmm_pfn_to_page(pfn);
-	if (tandem_page_is_lost(page))
-		return -EHWPOISON;
-	if (!tandem_page_vram(page) || tandem_page_place(as->tdev, page, &place))
-		return -EFAULT;
-	window->foreign = tandem_page_vram(page)->tdev;
-	tandem_device_get(window->foreign);
-	return -EREMOTE;
-}
-
-/*
- * Chunk lock held, the sequence is still good: can the device have every page asked for?
- * -EHWPOISON: one of them is lost. -EREMOTE: one lies in a GPU that this one cannot reach, and that
- * the CPU can: Linux did not bring it home. -EOPNOTSUPP: mapping it is not enough for atomics.
- */
-static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *window)
-{
-	unsigned int i;
-
-	if (window->prepared && tandem_window_is_huge(window))
-		window->in_pages = tandem_block_is_lost(hmm_pfn_to_page(tandem_window_pfn(window)));
-	for (i = tandem_window_first(window); i < tandem_window_last(window); i++) {
-		if (tandem_mirror_pte(as, &window->wish, window->pfns[i]))
-			continue;
-		return tandem_window_refusal(as, window, window->pfns[i]);
-	}
-	return tandem_window_lacks_atomics(as, window) ? -EOPNOTSUPP : 0;
-}
-
-static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window *window,
-				      struct tandem_gather *gather,
-				      struct tandem_service_result *result)
-{
-	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
-	u64 block = round_down(window->va, 1ULL << TANDEM_LEAF_2M);
-
-	if (tandem_window_is_huge(window)) {
-		u64 pte = tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) -
-			  (window->va - block);
-
-		result->start = block;
-		result->end = block + (1ULL << TANDEM_LEAF_2M);
-		return tandem_pt_map_2m(&as->pt, block, pte, gather);
-	}
-	for (i = 0; i < count; i++)
-		window->ptes[i] = tandem_window_pte(as, window, i);
-	result->start = window->start;
-	result->end = window->end;
-	return tandem_pt_map_pages(&as->pt, window->start, window->ptes, count, gather);
-}
-
-/* The block of VRAM that the page asked for lies in is not the next to be evicted. */
-static void tandem_window_touch(struct tandem_as *as, const struct tandem_window *window)
-{
-	struct page *page = hmm_pfn_to_page(tandem_window_pfn(window));
-	struct tandem_vram *vram = tandem_page_vram(page);
-
-	if (vram)
-		tandem_vram_touch(vram, tandem_page_index(vram, page));
-}
-
-/*
- * Chunk lock held, the sequence is still good: writes the entries, and uses up or gives back the
- * reserved slot. What they replace is invalidated, or else a translation without the permission
- * would live on and the access fault for ever. -ENOMEM: the page asked for could not be mapped.
- */
-static int tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window *window,
-			       struct tandem_service_result *result, struct tandem_fence *fence)
-{
-	struct tandem_gather gather = { 0 };
-	struct tandem_as *as = chunk->as;
-	unsigned int written = tandem_window_map(as, window, &gather, result);
-	struct tandem_invalidate entry = {
-		.cause = TANDEM_CAUSE_UPGRADE,
-		.start = gather.start,
-		.end = gather.end,
-		.notify_start = result->start,
-		.notify_end = result->end,
-	};
-
-	lockdep_assert_held(&chunk->lock);
-	tandem_window_touch(as, window);
-	chunk->pages += written - gather.pages;
-	result->pages = written;
-	atomic64_add(written, &as->stats.pages_mapped);
-	if (gather.pages) {
-		chunk->fence = tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP);
-		*fence = chunk->fence;
-	} else {
-		tandem_invalidate_unreserve(as->tdev);
-	}
-	return gather.unlinked && !(tandem_pt_read(&as->pt, window->va) & TANDEM_PTE_VALID) ?
-		       -ENOMEM :
-		       0;
-}
-
-/* Chunk lock held: are the pages still what was looked at, and may the device have them? */
-static int tandem_window_is_good(struct tandem_as *as, struct tandem_chunk *chunk,
-				 struct tandem_window *window, unsigned long sequence)
-{
-	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
-		return -ENODEV;
-	if (mmu_interval_read_retry(&chunk->notifier, sequence))
-		return -EBUSY;
-	/* Only now may pages be looked at: until the lock they could have been anybody's. */
-	return tandem_window_can_map(as, window);
-}
-
-static int tandem_mirror_commit(struct tandem_as *as, struct tandem_chunk *chunk,
-				struct tandem_window *window, unsigned long sequence,
-				struct tandem_service_result *result)
-{
-	struct tandem_fence fence = { .epoch = as->epoch };
-	int ret;
-
-	/* A huge page of which a part is lost is mapped in small ones: be ready for that, too. */
-	window->in_pages = false;
-	window->prepared = !tandem_window_is_huge(window) || tandem_vram_may_be_lost(as->tdev);
-	ret = tandem_pt_prepare(&as->pt, window->va, window->prepared);
-	if (ret)
-		return ret;
-	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
-	mutex_lock(&chunk->lock);
-	ret = tandem_window_is_good(as, chunk, window, sequence);
-	if (ret)
-		tandem_invalidate_unreserve(as->tdev);
-	else
-		ret = tandem_chunk_commit(chunk, window, result, &fence);
-	mutex_unlock(&chunk->lock);
-	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
-	return ret;
-}
-
 /* ---- the fault ---- */
 
 /*
@@ -438,7 +166,7 @@ static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
 		/* Somebody may just have been faster. */
 		return mmu_interval_check_retry(&chunk->notifier, sequence) ? -EBUSY : ret;
 	window->taken = true;
-	ret = tandem_mirror_commit(as, chunk, window, sequence, result);
+	ret = tandem_window_commit(as, chunk, window, sequence, result);
 	window->taken = false;
 	if (!ret)
 		tandem_hold_take(as, window->va);
@@ -446,11 +174,11 @@ static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
 	return ret;
 }
 
-static int tandem_window_commit(struct tandem_as *as, struct tandem_chunk *chunk,
-				struct tandem_window *window, unsigned long sequence,
-				struct tandem_service_result *result)
+static int tandem_window_map_or_take(struct tandem_as *as, struct tandem_chunk *chunk,
+				     struct tandem_window *window, unsigned long sequence,
+				     struct tandem_service_result *result)
 {
-	int ret = tandem_mirror_commit(as, chunk, window, sequence, result);
+	int ret = tandem_window_commit(as, chunk, window, sequence, result);
 
 	if (!ret && window->wish.atomic)
 		tandem_hold_take(as, window->va);
@@ -484,7 +212,7 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 		if (!ret && !tandem_window_is_served(window))
 			ret = tandem_window_bring_home(as, as->tdev, window);
 	}
-	ret = ret ?: tandem_window_commit(as, chunk, window, range.notifier_seq, result);
+	ret = ret ?: tandem_window_map_or_take(as, chunk, window, range.notifier_seq, result);
 	if (ret == -EREMOTE) {
 		ret = tandem_window_bring_home(as, window->foreign, window);
 		tandem_device_put(window->foreign);
