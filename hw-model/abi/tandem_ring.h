@@ -50,6 +50,9 @@ enum tandem_command_type {
 	TANDEM_COMMAND_QUEUE_REPORT  = 11, /* pasid, queue: where to describe a wavefront that fails (tandem_report.h) */
 	TANDEM_COMMAND_MIGRATED      = 12, /* into the trace: pages have moved */
 	TANDEM_COMMAND_ACCESS_CLEAR  = 13, /* pasid: access counters of [start, end) begin again at 0 and may report again */
+	TANDEM_COMMAND_ACCESS        = 14, /* pasid (mirror): reads, writes or does atomics on pages by their virtual addresses,
+					    * through the TLBs. A page that is not mapped for it is no fault: nothing waits,
+					    * nothing is recorded, the command ends with TANDEM_COMMAND_NOT_MAPPED */
 };
 
 #define TANDEM_COMMAND_INTERRUPT 0x0001 /* raise TANDEM_VECTOR_COMMAND when done */
@@ -130,6 +133,16 @@ struct tandem_command {
 			uint64_t end;          /* 0x18 exclusive, the same */
 			uint64_t reserved[4];
 		} access;
+		struct {
+			uint64_t va;           /* 0x10 multiple of TANDEM_PAGE_BYTES */
+			uint64_t bytes;        /* 0x18 the same, not 0 */
+			uint64_t address;      /* 0x20 DMA address of as many bytes, page aligned. READ: they are copied there;
+						* WRITE: from there; ATOMIC: 0 */
+			uint32_t access;       /* 0x28 TANDEM_ACCESS_READ, WRITE, or ATOMIC: adds 0 to the first 64-bit word
+						* of each page */
+			uint32_t reserved0;
+			uint64_t reserved[2];
+		} pages;
 		uint64_t words[6];
 	} u;
 };
@@ -151,6 +164,7 @@ enum tandem_command_error {
 	TANDEM_COMMAND_COPY_FAILED     = 6, /* DMA error on the way; an unknown part was copied */
 	TANDEM_COMMAND_POISONED        = 7, /* COPY: the source is poisoned; an unknown part was copied */
 	TANDEM_COMMAND_DRAINING        = 8, /* UNBIND: page requests are still to be answered */
+	TANDEM_COMMAND_NOT_MAPPED      = 9, /* ACCESS: some page is not mapped, or not for that; an unknown part was accessed */
 };
 
 enum tandem_translation {

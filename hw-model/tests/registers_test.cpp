@@ -242,7 +242,7 @@ TEST(Hostile, RandomInputsNeverBreakTheModel) {
       case 2: tandem_model_mmio_write(model, TANDEM_BAR_DOORBELLS, random() % 0x3000 & ~7ULL, any(), 8); break;
       case 3: driver.host.at<uint64_t>((rings[random() % 4] + random() % 1024) & ~7ULL) = any(); break;
       case 4: {
-        tandem_command command = driver.command(static_cast<tandem_command_type>(random() % 12), random() % 4);
+        tandem_command command = driver.command(static_cast<tandem_command_type>(random() % 15), random() % 4);
         for (uint64_t& word : command.u.words) word = random() % 2 ? any() : 0;
         if (command.type == TANDEM_COMMAND_BIND) command.u.bind.translation = TANDEM_TRANSLATION_MIRROR;
         driver.host.at<tandem_command>(driver.commands + driver.read32(TANDEM_REG_COMMAND_PUT) % 16 * 64) = command;

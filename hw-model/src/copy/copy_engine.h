@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "mmu/translation.h"
@@ -22,6 +23,14 @@ class CopyJob {
   // As of TranslationClient. True if the job forgot an address.
   virtual bool drain(Pasid pasid, Gva start, Gva end) = 0;
   virtual bool drain_all() = 0;
+};
+
+// A job of the driver's: the command that it belongs to ends with it.
+class CommandJob : public CopyJob {
+ public:
+  virtual tandem_command_error error() const = 0;
+  // Offset into VRAM of the page that it could not use, if that was why it failed.
+  virtual std::optional<uint64_t> poisoned_page() const { return {}; }
 };
 
 class CopyEngine final : public TranslationClient {

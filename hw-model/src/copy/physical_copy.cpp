@@ -6,34 +6,14 @@
 
 namespace tandem {
 
-namespace {
-constexpr uint64_t kRunBytes = 2ULL << 20;  // asked of the host at a time
-}
-
-MappedRun PhysicalCopy::at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write) {
-  if (!run.mapped.host || address - run.address >= run.mapped.bytes) {
-    run.address = address & ~(TANDEM_PAGE_BYTES - 1);
-    const uint64_t wanted = address - run.address + std::min(kRunBytes, request_.bytes - done_);
-    const uint64_t pages = (wanted + TANDEM_PAGE_BYTES - 1) & ~(TANDEM_PAGE_BYTES - 1);
-    run.mapped = memory_.map(aperture, run.address, pages, write);
-    if (!run.mapped.host || address - run.address >= run.mapped.bytes) {
-      const bool pending = run.mapped.pending;
-      run.mapped = {};
-      return {.pending = pending};
-    }
-  }
-  const uint64_t offset = address - run.address;
-  bytes = std::min(bytes, run.mapped.bytes - offset);
-  return {run.mapped.host + offset, run.mapped.address + offset, bytes};
-}
-
 bool PhysicalCopy::step(uint64_t chunk) {
   uint64_t bytes = std::min(chunk, request_.fails_after.value_or(request_.bytes) - done_);
   const bool linear = request_.kind == CopyKind::Linear;
   const uint64_t to_address = request_.destination + done_;
-  const MappedRun to = at(destination_, request_.destination_aperture, to_address, bytes, true);
+  const uint64_t left = request_.bytes - done_;
+  const MappedRun to = destination_.at(memory_, request_.destination_aperture, to_address, left, true, bytes);
   const MappedRun from =
-      linear ? at(source_, request_.source_aperture, request_.source + done_, bytes, false) : MappedRun{};
+      linear ? source_.at(memory_, request_.source_aperture, request_.source + done_, left, false, bytes) : MappedRun{};
   if (to.pending || from.pending) return false;
   if (!to.host || (linear && !from.host)) {
     if (!to.host) note_failure(TANDEM_COMMAND_COPY_FAILED, request_.destination_aperture, to_address);
@@ -58,11 +38,6 @@ void PhysicalCopy::note_failure(tandem_command_error if_poisoned, tandem_apertur
   if (poisoned) poisoned_page_ = peer_offset(address & ~(TANDEM_PAGE_BYTES - 1));
 }
 
-bool PhysicalCopy::drain_all() {
-  const bool held = source_.mapped.host || destination_.mapped.host;
-  source_ = {};
-  destination_ = {};
-  return held;
-}
+bool PhysicalCopy::drain_all() { return source_.drop() | destination_.drop(); }
 
 }  // namespace tandem

@@ -6,7 +6,7 @@
 
 #include "base/counters.h"
 #include "copy/copy_engine.h"
-#include "mem/memory_port.h"
+#include "copy/physical_run.h"
 
 namespace tandem {
 
@@ -20,7 +20,7 @@ struct PhysicalCopyRequest {
   std::optional<uint64_t> fails_after;  // test hook: the copy fails when so many bytes are written
 };
 
-class PhysicalCopy final : public CopyJob {
+class PhysicalCopy final : public CommandJob {
  public:
   PhysicalCopy(const PhysicalCopyRequest& request, const MemoryPort& memory, Counters& counters)
       : request_(request), memory_(memory), counters_(counters) {
@@ -29,26 +29,18 @@ class PhysicalCopy final : public CopyJob {
 
   bool step(uint64_t chunk) override;
   bool ended() const override { return error_ != TANDEM_COMMAND_OK || done_ == request_.bytes; }
-  tandem_command_error error() const { return error_; }
-  // Offset into VRAM of the page that it could not use, if that was why it failed.
-  std::optional<uint64_t> poisoned_page() const { return poisoned_page_; }
+  tandem_command_error error() const override { return error_; }
+  std::optional<uint64_t> poisoned_page() const override { return poisoned_page_; }
   bool drain(Pasid, Gva, Gva) override { return false; }
   bool drain_all() override;
 
  private:
-  // What is mapped of one side.
-  struct Run {
-    uint64_t address = 0;  // device address of its first byte
-    MappedRun mapped;
-  };
   void note_failure(tandem_command_error if_poisoned, tandem_aperture aperture, uint64_t address);
-  // The memory behind the address; shortens bytes to what lies behind it. No memory: it is none, or poisoned.
-  MappedRun at(Run& run, tandem_aperture aperture, uint64_t address, uint64_t& bytes, bool write);
 
   const PhysicalCopyRequest request_;
   const MemoryPort& memory_;
   Counters& counters_;
-  Run source_, destination_;
+  PhysicalRun source_, destination_;
   uint64_t done_ = 0;
   tandem_command_error error_ = TANDEM_COMMAND_OK;
   std::optional<uint64_t> poisoned_page_;

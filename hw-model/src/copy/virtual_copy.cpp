@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Copy engine on a process's virtual addresses: translation windows and chunks.
+// Copy engine on a process's virtual addresses: chunks.
 #include "copy/virtual_copy.h"
 
 #include <algorithm>
@@ -11,99 +11,11 @@ namespace tandem {
 VirtualCopy::VirtualCopy(const VirtualCopyRequest& request, Translator& translator, const MemoryPort& memory,
                          Attention& attention, Counters& counters)
     : request_(request),
-      translator_(translator),
       memory_(memory),
       attention_(attention),
       counters_(counters),
-      source_(*this, gva(request.source), Access::Read),
-      destination_(*this, request.destination, Access::Write) {}
-
-VirtualCopy::Window::State VirtualCopy::Window::ask(Gva va) {
-  if (!stands_for(va)) clear();
-  if (state_ != State::Empty) return state_;
-  va_ = va;
-  const TranslationRequest request{.pasid = copy_.request_.pasid,
-                                   .queue = copy_.request_.queue,
-                                   .va = va,
-                                   .access = access_,
-                                   .client = TANDEM_CLIENT_COPY,
-                                   .unit = 0,
-                                   .pc = 0};
-  const TranslationResult result = copy_.translator_.translate(request, *this);
-  if (result.kind == TranslationResult::Kind::Hit) {
-    entry_ = *result.entry;
-    state_ = State::Valid;
-  } else if (result.kind == TranslationResult::Kind::Wait) {
-    state_ = State::Waiting;
-  } else {
-    translation_failed(result.error, va);
-  }
-  return state_;
-}
-
-bool VirtualCopy::Window::stands_for(Gva va) const {
-  if (state_ == State::Valid) return entry_.covers(va);
-  return state_ != State::Empty && va.align_down(TANDEM_PAGE_BYTES) == va_.align_down(TANDEM_PAGE_BYTES);
-}
-
-void VirtualCopy::Window::clear() {
-  if (state_ == State::Waiting) copy_.translator_.forget(*this);
-  state_ = State::Empty;
-}
-
-// The engine's next step asks again.
-void VirtualCopy::Window::translation_ready() { state_ = State::Empty; }
-
-void VirtualCopy::Window::translation_failed(QueueError error, Gva) {
-  state_ = State::Failed;
-  if (!copy_.failure_) copy_.failure_ = Failure{error, va_, access_};
-  copy_.attention_.ask();
-}
-
-bool VirtualCopy::Window::drop(Pasid pasid, Gva start, Gva end) {
-  if (state_ != State::Valid || entry_.pasid != pasid) return false;
-  if (!ranges_overlap(entry_.va.value, entry_.bytes, start.value, end - start)) return false;
-  return drop();
-}
-
-bool VirtualCopy::Window::drop() {
-  if (state_ != State::Valid) return false;
-  state_ = State::Empty;
-  entry_ = {};
-  return true;
-}
-
-VirtualCopy::Side::Side(VirtualCopy& copy, Gva start, Access access) : start_(start) {
-  for (auto& window : windows_) window = std::make_unique<Window>(copy, access);
-}
-
-void VirtualCopy::Side::leave_what_is_behind(Gva here) {
-  for (size_t n = 0; n < kWindows && window(0).end() <= here; ++n) present_ = (present_ + 1) % kWindows;
-}
-
-const TlbEntry* VirtualCopy::Side::at(uint64_t offset, uint64_t bytes) {
-  leave_what_is_behind(va(offset));
-  const bool found = window(0).ask(va(offset)) == Window::State::Valid;
-  const Gva end = start_ + bytes;
-  for (size_t n = 1; n < kWindows; ++n) {
-    const Gva next = window(n - 1).end();
-    if (next >= end) break;
-    window(n).ask(next);
-  }
-  return found ? &window(0).entry() : nullptr;
-}
-
-bool VirtualCopy::Side::drop(Pasid pasid, Gva start, Gva end) {
-  bool dropped = false;
-  for (const auto& window : windows_) dropped |= window->drop(pasid, start, end);
-  return dropped;
-}
-
-bool VirtualCopy::Side::drop() {
-  bool dropped = false;
-  for (const auto& window : windows_) dropped |= window->drop();
-  return dropped;
-}
+      source_({request.pasid, request.queue}, gva(request.source), Access::Read, translator, attention),
+      destination_({request.pasid, request.queue}, request.destination, Access::Write, translator, attention) {}
 
 bool VirtualCopy::step(uint64_t chunk) {
   uint64_t moved = 0;
@@ -122,7 +34,7 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
   // Both are asked before either is used: a translation lasts only until the next question, so windows hold copies.
   const TlbEntry* from = linear ? source_.at(done_, request_.bytes) : nullptr;
   const TlbEntry* to = destination_.at(done_, request_.bytes);
-  if (failure_ || !to || (linear && !from)) return 0;
+  if (failure() || !to || (linear && !from)) return 0;
 
   const Gva to_va = destination_.va(done_);
   uint64_t bytes = std::min({most, request_.bytes - done_, to->va + to->bytes - to_va});

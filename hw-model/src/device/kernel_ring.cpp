@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "copy/page_access.h"
+#include "copy/physical_copy.h"
+
 namespace tandem {
 
 namespace {
@@ -40,6 +43,11 @@ struct CopyEnd {
 // REPLAY and CANCEL are the answers to fault records. Page requests are answered by the IOMMU.
 bool has_fault_records(const AddressSpace* space) { return space && space->translation != TANDEM_TRANSLATION_SVA; }
 
+// The driver did nothing wrong: it had to ask.
+bool is_an_answer(tandem_command_error error) {
+  return error == TANDEM_COMMAND_DRAINING || error == TANDEM_COMMAND_NOT_MAPPED;
+}
+
 bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && bytes <= TANDEM_VA_LIMIT - va; }
 
 }  // namespace
@@ -67,9 +75,9 @@ bool KernelRing::step() {
   if (stalled_) return false;
   if (!current_ && !fetch()) return false;
   if (current_->error) return complete();
-  if (current_->copy) return check_copy();
+  if (current_->job) return check_job();
   execute();
-  return current_->error || current_->copy;
+  return current_->error || current_->job;
 }
 
 bool KernelRing::fetch() {
@@ -111,16 +119,19 @@ void KernelRing::execute() {
     case TANDEM_COMMAND_NOTE: error = note(command); break;
     case TANDEM_COMMAND_MIGRATED: error = migrated(command); break;
     case TANDEM_COMMAND_ACCESS_CLEAR: error = clear_accesses(command); break;
+    case TANDEM_COMMAND_ACCESS: error = access(command); break;
     default: error = TANDEM_COMMAND_BAD_TYPE; break;
   }
 }
 
-bool KernelRing::check_copy() {
-  if (!current_->copy->ended()) return false;
-  copies_.remove(*current_->copy);
-  current_->error = current_->copy->error();
-  if (const auto page = current_->copy->poisoned_page()) note_poison(*page);
-  trace_copy(current_->command, current_->command.type == TANDEM_COMMAND_FILL ? CopyKind::Fill : CopyKind::Linear);
+bool KernelRing::check_job() {
+  const tandem_command& command = current_->command;
+  if (!current_->job->ended()) return false;
+  copies_.remove(*current_->job);
+  current_->error = current_->job->error();
+  if (const auto page = current_->job->poisoned_page()) note_poison(*page);
+  if (command.type == TANDEM_COMMAND_COPY) trace_copy(command, CopyKind::Linear);
+  if (command.type == TANDEM_COMMAND_FILL) trace_copy(command, CopyKind::Fill);
   return true;
 }
 
@@ -128,7 +139,7 @@ bool KernelRing::check_copy() {
 bool KernelRing::complete() {
   const tandem_command& command = current_->command;
   if (*current_->error != TANDEM_COMMAND_OK && !error_posted_) {
-    if (*current_->error != TANDEM_COMMAND_DRAINING)
+    if (!is_an_answer(*current_->error))
       host_.guest_error("kernel command %llu of type %u failed: error %u", static_cast<unsigned long long>(command.seqno),
                       command.type, static_cast<unsigned>(*current_->error));
     tandem_event event{};
@@ -311,9 +322,34 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
     --copies_to_fail_;
     request.fails_after = copy.bytes / 2;
   }
-  current_->copy = std::make_unique<PhysicalCopy>(request, memory_, counters_);
-  copies_.submit(*current_->copy);
+  begin(std::make_unique<PhysicalCopy>(request, memory_, counters_));
   return {};
+}
+
+std::optional<tandem_command_error> KernelRing::access(const tandem_command& command) {
+  const auto& pages = command.u.pages;
+  const PageAccessRequest request{.pasid = {{command.pasid}},
+                                  .access = static_cast<Access>(pages.access),
+                                  .va = gva(pages.va),
+                                  .bytes = pages.bytes,
+                                  .address = pages.address};
+  const AddressSpace* space = spaces_.find(request.pasid);
+  const bool atomic = request.access == Access::Atomic;
+  if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return TANDEM_COMMAND_BAD_PASID;
+  if (pages.access < TANDEM_ACCESS_READ || pages.access > TANDEM_ACCESS_ATOMIC || (atomic && pages.address) ||
+      pages.reserved0 || !all_zero(pages.reserved, std::size(pages.reserved)))
+    return TANDEM_COMMAND_BAD_PARAMETER;
+  if ((pages.va | pages.bytes | pages.address) % TANDEM_PAGE_BYTES || !pages.bytes || !user_range(pages.va, pages.bytes) ||
+      pages.address > ~0ULL - pages.bytes)
+    return TANDEM_COMMAND_BAD_ADDRESS;
+  if (atomic) begin(std::make_unique<PageAtomics>(request, mmu_, memory_));
+  else begin(std::make_unique<PageTransfer>(request, mmu_, memory_, counters_));
+  return {};
+}
+
+void KernelRing::begin(std::unique_ptr<CommandJob> job) {
+  current_->job = std::move(job);
+  copies_.submit(*current_->job);
 }
 
 tandem_command_error KernelRing::note(const tandem_command& command) {
@@ -362,7 +398,7 @@ tandem_command_error KernelRing::clear_accesses(const tandem_command& command) {
 }
 
 void KernelRing::reset() {
-  if (current_ && current_->copy) copies_.remove(*current_->copy);
+  if (current_ && current_->job) copies_.remove(*current_->job);
   current_.reset();
   ring_ = {};
   last_seqno_ = 0;

@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "copy/physical_copy.h"
+#include "copy/copy_engine.h"
 #include "cp/command_processor.h"
 #include "fault/fault_unit.h"
 #include "mmu/mmu.h"
@@ -35,12 +35,12 @@ class KernelRing {
     tandem_command command;
     uint64_t fetched_ns = 0;
     std::optional<tandem_command_error> error;  // known: the command is over
-    std::unique_ptr<PhysicalCopy> copy;
+    std::unique_ptr<CommandJob> job;  // of the copy engine
   };
 
   bool fetch();
   void execute();
-  bool check_copy();
+  bool check_job();
   bool complete();
   tandem_command_error check_common(const tandem_command& command) const;
   // Those that give nothing go on in a later step.
@@ -56,8 +56,10 @@ class KernelRing {
   tandem_command_error note(const tandem_command& command);
   tandem_command_error migrated(const tandem_command& command);
   tandem_command_error clear_accesses(const tandem_command& command);
-  // Nothing: the copy has begun.
+  // Nothing: the copy engine has begun.
   std::optional<tandem_command_error> copy(const tandem_command& command, CopyKind kind);
+  std::optional<tandem_command_error> access(const tandem_command& command);
+  void begin(std::unique_ptr<CommandJob> job);
   void note_poison(uint64_t page);
   void trace_bind(const tandem_command& command) const;
   void trace_unbound(Pasid pasid, const AddressSpace& space) const;

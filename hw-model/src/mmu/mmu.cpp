@@ -13,6 +13,18 @@ namespace {
 constexpr uint32_t kRestartsPerTick = 16;
 // The L1 that queues and copies share: fully associative.
 constexpr uint32_t kSharedL1Ways = 16;
+
+std::optional<QueueError> error_of(tandem_fault_reason reason) {
+  switch (reason) {
+    case TANDEM_FAULT_NOT_PRESENT: return TANDEM_QUEUE_ADDRESS_FAULT;
+    case TANDEM_FAULT_PERMISSION: return TANDEM_QUEUE_PERMISSION_FAULT;
+    case TANDEM_FAULT_POISON: return TANDEM_QUEUE_MEMORY_ERROR;
+    case TANDEM_FAULT_BAD_PTE:
+    case TANDEM_FAULT_TABLE_DMA:
+    case TANDEM_FAULT_PAGE_DMA: break;
+  }
+  return TANDEM_QUEUE_DMA_ERROR;
+}
 }  // namespace
 
 Mmu::Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort& memory, FaultSink& faults,
@@ -98,7 +110,7 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
     if (step == PageWalk::Step::Found)
       return {Kind::Hit, fill_l1(miss.request, fill_l2(miss.request, miss.walk.entry()))};
     note_poison(miss);
-    if (const auto error = faults_.raise(miss.request, miss.walk.reason(), waiter)) return {Kind::Failed, nullptr, *error};
+    if (const auto error = refuse(miss.request, miss.walk.reason(), waiter)) return {Kind::Failed, nullptr, *error};
     return {Kind::Wait};
   }
   // The entry changes faster than it can be marked: go on in the next tick.
@@ -269,8 +281,13 @@ void Mmu::fail(Miss& miss) {
   trace_walk(miss, 0);
   note_poison(miss);
   for (const Miss::Waiter& waiting : miss.waiters)
-    if (const auto error = faults_.raise(waiting.request, miss.walk.reason(), *waiting.waiter))
+    if (const auto error = refuse(waiting.request, miss.walk.reason(), *waiting.waiter))
       waiting.waiter->translation_failed(*error, waiting.request.va);
+}
+
+// The walk found nothing. An error if the access is not to wait for that to change.
+std::optional<QueueError> Mmu::refuse(const TranslationRequest& request, tandem_fault_reason reason, TranslationWaiter& waiter) {
+  return request.on_miss == OnMiss::Fail ? error_of(reason) : faults_.raise(request, reason, waiter);
 }
 
 // Counts a walk that ended at a poisoned page.

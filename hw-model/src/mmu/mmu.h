@@ -142,6 +142,7 @@ class Mmu final : public Translator {
   static void tell_failed(const Miss& miss, QueueError error);
   void succeed(Miss& miss);
   void fail(Miss& miss);
+  std::optional<QueueError> refuse(const TranslationRequest& request, tandem_fault_reason reason, TranslationWaiter& waiter);
   void start_waiting_walks();
   void note_poison(const Miss& miss);
   void trace_walk(const Miss& miss, uint64_t pte) const;

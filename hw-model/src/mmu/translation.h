@@ -36,6 +36,12 @@ struct TlbEntry {
   std::byte* at(Gva address) const { return host + (address - va); }
 };
 
+// What an access gets that finds no translation.
+enum class OnMiss : uint8_t {
+  Fault,  // it is recorded and waits
+  Fail,   // the answer says why (mirror only)
+};
+
 struct TranslationRequest {
   Pasid pasid;
   QueueId queue;
@@ -44,6 +50,7 @@ struct TranslationRequest {
   tandem_fault_client client = TANDEM_CLIENT_COMPUTE;
   uint8_t unit = 0;               // compute unit, chooses the L1 TLB (TANDEM_CLIENT_COMPUTE only)
   uint64_t pc = 0;
+  OnMiss on_miss = OnMiss::Fault;
 };
 
 // Who is told when a translation that had to wait can be asked for again. Called from Mmu::tick(), replay or cancel, or when the IOMMU
@@ -58,7 +65,7 @@ class TranslationWaiter {
 struct TranslationResult {
   enum class Kind : uint8_t { Hit, Wait, Failed } kind = Kind::Wait;
   const TlbEntry* entry = nullptr;     // Hit: valid until the next call into the MMU
-  QueueError error = TANDEM_QUEUE_OK;  // Failed: not a user address, no memory behind it
+  QueueError error = TANDEM_QUEUE_OK;  // Failed: not a user address, no memory behind it; OnMiss::Fail: not mapped
 };
 
 class Translator {

@@ -14,8 +14,14 @@ VirtualAccess::Status VirtualAccess::translate(Gva va, Access access) {
   if (error_ != TANDEM_QUEUE_OK) return Status::Failed;
   if (waiting_) return Status::Wait;
   access_ = access;
-  const TranslationRequest request{
-      .pasid = pasid_, .queue = queue_, .va = va, .access = access, .client = TANDEM_CLIENT_QUEUE, .unit = 0, .pc = 0};
+  const TranslationRequest request{.pasid = pasid_,
+                                   .queue = queue_,
+                                   .va = va,
+                                   .access = access,
+                                   .client = TANDEM_CLIENT_QUEUE,
+                                   .unit = 0,
+                                   .pc = 0,
+                                   .on_miss = on_miss_};
   const TranslationResult result = translator_.translate(request, *this);
   if (result.kind == TranslationResult::Kind::Hit) {
     entry_ = result.entry;

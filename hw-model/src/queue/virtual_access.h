@@ -31,8 +31,14 @@ class VirtualAccess final : public TranslationWaiter, private AtomicWaiter {
  public:
   enum class Status : uint8_t { Done, Wait, Failed };
 
-  VirtualAccess(Pasid pasid, QueueId queue, Translator& translator, const MemoryPort& memory, Attention& attention)
-      : pasid_(pasid), queue_(queue), translator_(translator), memory_(memory), attention_(attention) {}
+  VirtualAccess(Pasid pasid, QueueId queue, Translator& translator, const MemoryPort& memory, Attention& attention,
+                OnMiss on_miss = OnMiss::Fault)
+      : pasid_(pasid),
+        queue_(queue),
+        translator_(translator),
+        memory_(memory),
+        attention_(attention),
+        on_miss_(on_miss) {}
   ~VirtualAccess() override { abandon(); }
   VirtualAccess(const VirtualAccess&) = delete;
   VirtualAccess& operator=(const VirtualAccess&) = delete;
@@ -73,6 +79,7 @@ class VirtualAccess final : public TranslationWaiter, private AtomicWaiter {
   Translator& translator_;
   const MemoryPort& memory_;
   Attention& attention_;
+  const OnMiss on_miss_;
 
   const TlbEntry* entry_ = nullptr;
   uint64_t done_ = 0;  // bytes of the read under way
