@@ -107,6 +107,7 @@ struct tandem_as {
 	struct tandem_holds holds;
 
 	struct tandem_policy policy;
+	u32 deny_huge;                 /* dmirror: the next 2 MiB for a page that moves is denied */
 
 	struct tandem_hot hot;
 
@@ -154,6 +155,7 @@ struct tandem_mirror_wish {
 	bool write;      /* the pages asked for must be writable */
 	bool atomic;     /* one page is asked for, and atomics on it */
 	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
+	bool keeps_lock; /* mmap_lock is kept over faults: who would have to drop it fails */
 };
 
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,

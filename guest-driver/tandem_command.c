@@ -22,6 +22,10 @@ static int tandem_command_errno(u16 code)
 		return -EIO;
 	case TANDEM_COMMAND_DRAINING:
 		return -EINPROGRESS;
+	case TANDEM_COMMAND_NOT_MAPPED:
+		return -ENOENT;
+	case TANDEM_COMMAND_POISONED:
+		return -EHWPOISON;
 	default:
 		return -EINVAL;
 	}

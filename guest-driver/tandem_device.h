@@ -121,6 +121,8 @@ struct tandem_device {
 	int index;
 	char name[24];
 	struct miscdevice misc;
+	char dmirror_name[24];
+	struct miscdevice dmirror;     /* registered with hmm_dmirror=1 */
 	struct dentry *debugfs;
 	struct tandem_config config;
 	enum tandem_atomics atomics;

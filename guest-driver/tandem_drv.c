@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "tandem_as.h"
+#include "tandem_dmirror.h"
 #include "tandem_iova.h"
 
 unsigned int tandem_deadline_ms = 2000;
@@ -249,12 +250,17 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = tandem_probe_misc(tdev);
 	if (ret)
 		goto err_start;
+	ret = tandem_dmirror_add(tdev);
+	if (ret)
+		goto err_misc;
 	dev_info(tdev->dev,
 		 "%s: %u compute units, %u address spaces, %u queues, %llu MiB of VRAM\n",
 		 tdev->name, tdev->config.compute_units, tdev->config.address_spaces,
 		 tdev->config.max_queues, tdev->config.vram_bytes >> 20);
 	return 0;
 
+err_misc:
+	misc_deregister(&tdev->misc);
 err_start:
 	tandem_debugfs_fini(tdev);
 	tandem_hw_gone(tdev);
@@ -290,6 +296,7 @@ static void tandem_remove(struct pci_dev *pdev)
 	struct tandem_device *tdev = pci_get_drvdata(pdev);
 	struct tandem_as *as;
 
+	tandem_dmirror_remove(tdev);
 	misc_deregister(&tdev->misc);
 	tandem_debugfs_fini(tdev);
 	/* While the copy engine still works. */

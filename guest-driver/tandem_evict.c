@@ -173,6 +173,33 @@ int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole
 	return tandem_room_try(vram, pages, false, room) ? 0 : -ENOMEM;
 }
 
+/* ---- all of it ---- */
+
+/*
+ * Every page that is in VRAM now comes home, if nobody holds it just then; others may come
+ * meanwhile. -EINTR: the caller is being killed.
+ */
+int tandem_vram_bring_home(struct tandem_vram *vram)
+{
+	struct tandem_block *block;
+	unsigned int i;
+
+	/* What does not come home stands last in the list again. */
+	for (i = 0; tandem_vram_is_there(vram) && i < vram->block_count; i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		mutex_lock(&vram->evict_lock);
+		block = tandem_evict_take(vram);
+		if (block)
+			tandem_evict_block(vram, block, TANDEM_MIGRATE_REQUEST);
+		mutex_unlock(&vram->evict_lock);
+		if (!block)
+			break;
+		cond_resched();
+	}
+	return 0;
+}
+
 /* ---- the end ---- */
 
 /* The device does not answer and cannot be started again: what is in it is lost. */

@@ -43,7 +43,7 @@ static unsigned int tandem_home_place(struct tandem_migration *m, struct vm_area
 		return pages;
 	if (tandem_vram_is_retired(vram, tandem_page_index(vram, page), pages))
 		m->poisoned = true;
-	else
+	else if (!tandem_migration_is_denied(m, pages))
 		to = tandem_home_alloc(vma, m->start + (u64)i * PAGE_SIZE,
 				       pages > 1 ? HPAGE_PMD_ORDER : 0);
 	if (!to) {
@@ -142,6 +142,7 @@ int tandem_migrate_home(struct tandem_as *as, struct tandem_device *tdev, u64 st
 	mmap_read_unlock(as->mm);
 	moved->moved += m->moved;
 	moved->failed += m->failed;
+	moved->huge += m->huge;
 	tandem_migration_end(m, false);
 	return ret;
 }

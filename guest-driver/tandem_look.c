@@ -25,9 +25,11 @@ static const struct mmu_interval_notifier_ops tandem_look_ops = {
 	.invalidate = tandem_look_invalidate,
 };
 
-/* The frame is still the process's: its page may be looked at. */
-static u8 tandem_look_describe(struct tandem_device *tdev, unsigned long pfn)
+/* Where the page is, for this GPU. */
+static u8 tandem_look_describe(struct tandem_look *look, unsigned int i)
 {
+	struct tandem_device *tdev = look->tdev;
+	unsigned long pfn = look->pfns[i];
 	struct tandem_place place;
 	u8 page;
 
@@ -46,9 +48,12 @@ static u8 tandem_look_describe(struct tandem_device *tdev, unsigned long pfn)
 	return page;
 }
 
+static const struct tandem_look_view tandem_look_places = {
+	.page = tandem_look_describe,
+};
+
 /* -EBUSY: something changed while it looked. */
-static int tandem_look_try(struct tandem_look *look, struct tandem_device *tdev,
-			   struct mm_struct *mm, u64 start, u64 end)
+static int tandem_look_try(struct tandem_look *look, struct mm_struct *mm, u64 start, u64 end)
 {
 	unsigned int i, count = (end - start) >> PAGE_SHIFT;
 	struct hmm_range range = {
@@ -56,12 +61,14 @@ static int tandem_look_try(struct tandem_look *look, struct tandem_device *tdev,
 		.start = start,
 		.end = end,
 		.hmm_pfns = look->pfns,
-		.dev_private_owner = tandem_vram_owner(tdev),
+		.dev_private_owner = tandem_vram_owner(look->tdev),
 	};
 	int ret;
 
 	memset(look->pfns, 0, count * sizeof(*look->pfns));
 	range.notifier_seq = mmu_interval_read_begin(&look->notifier);
+	if (look->view->begin)
+		look->view->begin(look, start, count);
 	mmap_read_lock(mm);
 	ret = hmm_range_fault(&range);
 	mmap_read_unlock(mm);
@@ -71,7 +78,7 @@ static int tandem_look_try(struct tandem_look *look, struct tandem_device *tdev,
 	if (mmu_interval_read_retry(&look->notifier, range.notifier_seq))
 		ret = -EBUSY;
 	for (i = 0; !ret && i < count; i++)
-		look->pages[i] = tandem_look_describe(tdev, look->pfns[i]);
+		look->pages[i] = look->view->page(look, i);
 	spin_unlock(&look->lock);
 	return ret;
 }
@@ -82,12 +89,13 @@ int tandem_look(struct tandem_look *look, struct tandem_device *tdev, struct mm_
 {
 	int ret;
 
+	look->tdev = tdev;
 	ret = mmu_interval_notifier_insert(&look->notifier, mm, start, end - start,
 					   &tandem_look_ops);
 	if (ret)
 		return ret;
 	do {
-		ret = tandem_look_try(look, tdev, mm, start, end);
+		ret = tandem_look_try(look, mm, start, end);
 		if (ret == -EBUSY && signal_pending(current))
 			ret = -EINTR;
 	} while (ret == -EBUSY);
@@ -95,12 +103,18 @@ int tandem_look(struct tandem_look *look, struct tandem_device *tdev, struct mm_
 	return ret;
 }
 
+void tandem_look_init(struct tandem_look *look, const struct tandem_look_view *view)
+{
+	spin_lock_init(&look->lock);
+	look->view = view;
+}
+
 struct tandem_look *tandem_look_alloc(void)
 {
 	struct tandem_look *look = kvzalloc_obj(*look, GFP_KERNEL_ACCOUNT);
 
 	if (look)
-		spin_lock_init(&look->lock);
+		tandem_look_init(look, &tandem_look_places);
 	return look;
 }
 

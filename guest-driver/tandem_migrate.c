@@ -129,11 +129,19 @@ void tandem_migration_count(struct tandem_migration *m)
 		pages = tandem_pfn_pages(m->dst[i]);
 		if (!m->dst[i])
 			continue;
-		if (m->src[i] & MIGRATE_PFN_MIGRATE)
+		if (m->src[i] & MIGRATE_PFN_MIGRATE) {
 			m->moved += pages;
-		else
+			m->huge += pages > 1;
+		} else {
 			m->failed += pages;
+		}
 	}
+}
+
+/* A test asked for it (uapi/tandem_dmirror_uapi.h): one allocation of 2 MiB, never a small one. */
+bool tandem_migration_is_denied(struct tandem_migration *m, unsigned int pages)
+{
+	return pages > 1 && m->as && READ_ONCE(m->as->deny_huge) && xchg(&m->as->deny_huge, 0);
 }
 
 /* ---- to VRAM ---- */
@@ -186,8 +194,12 @@ static unsigned int tandem_migration_place(struct tandem_migration *m, struct ta
 		m->short_of_huge = true;
 		return pages;
 	}
-	to = pages > 1 ? tandem_vram_alloc_huge(room) :
-			 tandem_vram_alloc_page(room, (va >> PAGE_SHIFT) % TANDEM_BLOCK_PAGES);
+	if (tandem_migration_is_denied(m, pages))
+		to = NULL;
+	else
+		to = pages > 1 ? tandem_vram_alloc_huge(room) :
+				 tandem_vram_alloc_page(room, (va >> PAGE_SHIFT) %
+								      TANDEM_BLOCK_PAGES);
 	if (!to) {
 		m->short_of_huge |= pages > 1;
 		m->failed += pages;

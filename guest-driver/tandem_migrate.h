@@ -25,6 +25,7 @@ struct tandem_migration {
 	ktime_t began;
 	unsigned int count;
 	u64 moved, failed;            /* pages */
+	u64 huge;                     /* of 2 MiB that moved as one */
 	bool poisoned;
 	bool writable;                /* the VMA is */
 	bool short_of_memory;
@@ -40,11 +41,13 @@ struct tandem_migration *tandem_migration_begin(struct tandem_device *tdev, stru
 void tandem_migration_end(struct tandem_migration *m, bool to_vram);
 void tandem_migration_copy(struct tandem_migration *m);
 void tandem_migration_count(struct tandem_migration *m);
+bool tandem_migration_is_denied(struct tandem_migration *m, unsigned int pages);
 
 /* What one call moved, in pages of 4 KiB. */
 struct tandem_moved {
 	u64 moved;
 	u64 failed;
+	u64 huge; /* home: of 512 of these, as one */
 };
 
 /* tandem_migrate.c */

@@ -143,6 +143,7 @@ void *tandem_vram_owner(struct tandem_device *tdev);
 /* tandem_evict.c */
 int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole,
 			struct tandem_room *room);
+int tandem_vram_bring_home(struct tandem_vram *vram);
 void tandem_vram_evacuate(struct tandem_vram *vram);
 
 #endif

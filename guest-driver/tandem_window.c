@@ -85,6 +85,20 @@ static int tandem_window_snapshot(struct tandem_as *as, struct tandem_window *wi
 	return ret;
 }
 
+static int tandem_window_ask(const struct tandem_window *window, struct mm_struct *mm,
+			     struct hmm_range *range)
+{
+	int ret;
+
+	if (!window->wish.keeps_lock)
+		return tandem_compat_fault(range, msecs_to_jiffies(tandem_retry_ms));
+	range->notifier_seq = mmu_interval_read_begin(range->notifier);
+	mmap_read_lock(mm);
+	ret = hmm_range_fault(range);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
 /*
  * Faults the pages asked for in, as a CPU access would, all in one call. What the snapshot found
  * around them is still good if no notifier came in between; -EAGAIN: it has to be looked at again.
@@ -104,7 +118,7 @@ static int tandem_window_fault(struct tandem_window *window, struct tandem_chunk
 
 	memset(range.hmm_pfns, 0,
 	       sizeof(*range.hmm_pfns) * ((window->va_end - window->va) >> PAGE_SHIFT));
-	ret = tandem_compat_fault(&range, msecs_to_jiffies(tandem_retry_ms));
+	ret = tandem_window_ask(window, chunk->as->mm, &range);
 	if (ret)
 		return ret;
 	tandem_window_align(window);
