@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench.hpp"
+#include "tandem_dmirror_uapi.h"
 
 namespace bench {
 
@@ -74,14 +75,6 @@ private:
  * The module's file /dev/hmm_dmirror0: each request names an address, a buffer for what the "device" has there, and a number of
  * pages. Moving pages away also reads all of them back into the buffer; the time of such a read alone is taken off.
  */
-struct mirror_request {
-	std::uint64_t address, buffer, pages, pages_done, faults;
-};
-
-constexpr unsigned long mirror_read = _IOWR('H', 0x00, mirror_request);
-constexpr unsigned long mirror_away = _IOWR('H', 0x02, mirror_request);
-constexpr unsigned long mirror_home = _IOWR('H', 0x03, mirror_request);
-
 class TestHmmMover : public Mover {
 public:
 	TestHmmMover() : file_(open("/dev/hmm_dmirror0", O_RDWR | O_CLOEXEC)), buffer_(region_bytes, Mapping::Pages::Huge)
@@ -98,8 +91,8 @@ public:
 		std::uint64_t pages = region.bytes() / page_bytes;
 
 		for (unsigned attempt = 0; attempt < attempts; attempt++) {
-			std::uint64_t both = request(mirror_away, region, pages);
-			std::uint64_t read = request(mirror_read, region, pages);
+			std::uint64_t both = request(TANDEM_DMIRROR_MIGRATE_TO_DEV, region, pages);
+			std::uint64_t read = request(TANDEM_DMIRROR_READ, region, pages);
 
 			if (both > read)
 				return both - read;
@@ -108,18 +101,18 @@ public:
 		fail("test_hmm takes longer to read than to move and read");
 	}
 	/* It counts a huge page as one. */
-	std::uint64_t home(const Mapping &region) override { return request(mirror_home, region, region.bytes() / huge_bytes); }
+	std::uint64_t home(const Mapping &region) override { return request(TANDEM_DMIRROR_MIGRATE_TO_SYS, region, region.bytes() / huge_bytes); }
 
 private:
 	std::uint64_t request(unsigned long number, const Mapping &region, std::uint64_t at_least)
 	{
-		mirror_request what = {reinterpret_cast<std::uintptr_t>(region.at()), reinterpret_cast<std::uintptr_t>(buffer_.at()),
+		tandem_dmirror_request what = {reinterpret_cast<std::uintptr_t>(region.at()), reinterpret_cast<std::uintptr_t>(buffer_.at()),
 				       region.bytes() / page_bytes, 0, 0};
 		int error = 0;
 		std::uint64_t ns = time_ns([&] { error = ioctl(file_, number, &what) ? errno : 0; });
 
-		if (error || what.pages_done < at_least)
-			fail("test_hmm did " + std::to_string(what.pages_done) + " pages of " + std::to_string(at_least) + ": " +
+		if (error || what.cpages < at_least)
+			fail("test_hmm did " + std::to_string(what.cpages) + " pages of " + std::to_string(at_least) + ": " +
 			     std::strerror(error));
 		return ns;
 	}

@@ -133,6 +133,29 @@ def measure_migrate(bench):
             compare("migrate.cpu_fault_back_2m.vs_test_hmm", "faults/s", samples["2m-fault-back"], samples["2m-fault-back-hmm"])]
 
 
+HMM_VARIANTS = ("-v", "hmm_device_private", "-v", "hmm2_device_private")
+HMM_MODULES = {"tandem": "tandem.ko hmm_dmirror=1", "test_hmm": "test_hmm.ko"}
+
+
+def measure_hmm(bench):
+    """The kernel's hmm-tests, in one guest: on this driver's nodes, then on those of the kernel's module test_hmm, and so on in turn."""
+    program = workloads.guest_path(str(bench.artifacts.selftests / "hmm-tests"))
+    properties = gpu_options.merge("vram=512M,atomics=exclusive", bench.config.gpu)
+
+    def on(guest, module):
+        # An address space that was closed a moment ago holds the module until a work item has freed it.
+        guest.shell("for name in tandem test_hmm; do "
+                    "while busybox grep -q \"^$name \" /proc/modules; do busybox rmmod $name || busybox sleep 0.1; done; "
+                    f"done; busybox insmod /modules/{HMM_MODULES[module]}")
+        began = time.monotonic()
+        guest.run(program, *HMM_VARIANTS)
+        return {module: [time.monotonic() - began]}
+
+    with bench.new_guest(gpu=properties, gpus=2, fabric=False, memory="3G") as guest:
+        samples = bench.in_rounds(lambda: on(guest, "tandem"), lambda: on(guest, "test_hmm"))
+    return [compare("hmm.private.vs_test_hmm", "s", samples["tandem"], samples["test_hmm"], at_most=2)]
+
+
 def measure_mmu(bench):
     samples = bench.host.mmu(max(5, bench.rounds))
     few, many = samples["tlb_hit/64"], samples["tlb_hit/4096"]
@@ -208,6 +231,7 @@ MEASUREMENTS = (
     Measurement(measure_migrate, ("migrate.4k.to_vram.vs_test_hmm", "migrate.4k.to_ram.vs_test_hmm",
                                   "migrate.2m.to_vram.vs_test_hmm", "migrate.2m.to_ram.vs_test_hmm",
                                   "migrate.cpu_fault_back.vs_test_hmm", "migrate.cpu_fault_back_2m.vs_test_hmm")),
+    Measurement(measure_hmm, ("hmm.private.vs_test_hmm",)),
     Measurement(measure_mmu, ("tlb.hit.growth_64_to_4096_entries", "tlb.hit", "tlb.walk", "tlb.walk.growth_64_to_4096_waiting",
                               "tlb.invalidate_page")),
     Measurement(measure_pages, ("invalidate.page.growth_1k_to_1m_pages",)),

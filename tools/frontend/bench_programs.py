@@ -92,6 +92,9 @@ class GuestBench:
                                 1, collector.complaint())
         return collector
 
+    def shell(self, commands):
+        return self.run("/guest-bin/sh", "-c", commands)
+
     def samples(self, benchmark):
         """Name -> samples of one benchmark of tandem-bench; text values (checksums) as they are."""
         objects = self.run(BENCH_PROGRAM, benchmark).objects()

@@ -63,6 +63,7 @@ TEST_EPILOG = """\
 host:  the hardware model's tests, the front end's and the tools' own, and QEMU's test of the GPU's registers
 guest: the GoogleTest suites, many cases to a boot. A panic or a hang fails the test that ran, the guest boots again, and the
        remaining ones follow. A complaint in the kernel's log fails the test that caused it.
+hmm:   of these only Linux's own hmm-tests, unmodified, on four GPUs (docs/hmm-tests.md)
 The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
 
 examples:
@@ -71,6 +72,7 @@ examples:
   ./tandem test host --sanitize
   ./tandem test guest --kernel debug     (the kernel full of checks; built when first asked for)
   ./tandem test guest --filter '*Fork*' --gpu l1-ways=1
+  ./tandem test hmm
   ./tandem test --junit results.xml
   ./tandem test --list
 """
@@ -136,9 +138,11 @@ def seconds(text):
 
 def add_machine_options(parser):
     group = parser.add_argument_group("the machine")
-    group.add_argument("--gpu", default="", metavar="KEY=VALUE,...", help="properties of the GPU; '--gpu help' lists them")
+    group.add_argument("--gpu", default="", metavar="KEY=VALUE,...",
+                       help="properties of the GPU; '--gpu help' lists them. With several GPUs, 'KEY=VALUE,... 2:KEY=VALUE,...' are those "
+                       "of all, and those of number 2 alone")
     group.add_argument("--gpus", type=gpu_count, default=1, metavar="N",
-                       help="how many of them, all with these properties (default %(default)s); /dev/tandem0 is the first")
+                       help="how many of them (default %(default)s); /dev/tandem0 is the first")
     group.add_argument("--no-fabric", action="store_true", help="several GPUs share no link: none reaches another one's memory")
     group.add_argument("--iommu", choices=("off", "passthrough", "on"), default="off",
                        help="an IOMMU in front of the GPU: none; one that leaves the driver's own DMA alone, as --translation sva brings "
@@ -149,6 +153,8 @@ def add_machine_options(parser):
                        help="memory of the guest (default %(default)s)")
     group.add_argument("--kernel", default="default", metavar="NAME",
                        help="the guest's kernel: default, debug (lockdep, KASAN, kmemleak), or a version such as 6.12")
+    group.add_argument("--driver-arg", action="append", default=[], metavar="KEY=VALUE",
+                       help="parameter of the driver's module, for example hmm_dmirror=1")
     group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
                        help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
@@ -199,7 +205,7 @@ def _add_list(subparsers):
 def _add_test(subparsers):
     parser = _subparser(subparsers, "test", "run the tests, on the host and in the guest", TEST_EPILOG,
                         "test_runner:test_command")
-    parser.add_argument("where", nargs="?", choices=("all", "host", "guest"), default="all", help="which (default: all)")
+    parser.add_argument("where", nargs="?", choices=("all", "host", "guest", "hmm"), default="all", help="which (default: all)")
     parser.add_argument("--filter", metavar="GLOB", help="only tests whose Suite.Name matches, for example 'Tlb.*'")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--list", action="store_true", dest="list_only", help="show the tests, run none")

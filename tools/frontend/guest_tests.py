@@ -2,10 +2,10 @@
 """The GoogleTest programs that run in the guest: many tests to a boot, and another boot when one of them took the guest down.
 
 share/test-configs.json says which programs need a machine of their own: {"fault_test": {"gpu": "test-hooks=on", "gpus": 2,
-"fabric": false, "atomic_ops": false, "iommu": "passthrough", "devices": ["edu"], "cpus": 4, "memory": "4G", "numa": 2,
+"fabric": false, "atomic_ops": false, "iommu": "passthrough", "driver": "retry_ms=10", "devices": ["edu"], "cpus": 4, "memory": "4G", "numa": 2,
 "kernel_args": "...", "modules": {"test_hmm.ko": "parameters"}, "timeout": 300, "description": "..."}}. Programs with equal needs
 share a boot. A GPU property that the user gives wins over the file's. "fabric" false: several GPUs share no link. "atomic_ops"
-false: the root ports complete none. "iommu": as the option. "devices": QEMU's, beside the GPU. "numa": so many nodes share the
+false: the root ports complete none. "iommu": as the option. "driver": parameters of its module. "devices": QEMU's, beside the GPU. "numa": so many nodes share the
 memory and the processors; the user's --cpus is rounded up to a multiple of it.
 
 "mm_*_test@migrate" makes these programs run once more, as a group of that name, with what the entry adds to their own
@@ -17,7 +17,7 @@ import json
 import time
 from pathlib import Path
 
-from . import gpu_options, leaks, workloads
+from . import gpu_options, kernel_selftests, leaks, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, Program, exit_status
 from .host_tests import HostProgram
@@ -28,7 +28,7 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "devices", "cpus", "memory", "numa", "kernel_args",
+CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "driver", "devices", "cpus", "memory", "numa", "kernel_args",
                "modules", "timeout", "environment",
                "except"}
 NOT_OF_THE_MACHINE = ("description", "timeout", "environment", "except")
@@ -69,6 +69,7 @@ def machine_for(base, config, user_gpu):
         gpus=max(base.gpus, config.get("gpus", 1)),
         fabric=base.fabric and config.get("fabric", True), atomic_ops=base.atomic_ops and config.get("atomic_ops", True),
         iommu=config.get("iommu", base.iommu),
+        driver_parameters=" ".join(part for part in (base.driver_parameters, config.get("driver", "")) if part),
         gpu=gpu_options.merge(config.get("gpu", ""), user_gpu),
         kernel_arguments=[*base.kernel_arguments, *config.get("kernel_args", "").split()],
         qemu_arguments=[*base.qemu_arguments, *(word for device in config.get("devices", ()) for word in ("-device", device))])
@@ -208,17 +209,22 @@ class GuestProgram:
             recorder.add("Boot.ComesUp", FAILED, message="\n".join([failure.message, *failure.details]))
             return guest
 
+    def _stream(self, recorder):
+        return recorder.stream()
+
+    def _program(self, names):
+        arguments = [self._name, "--gtest_color=no", f"--gtest_filter={':'.join(names)}"]
+        return Program(f"{workloads.GUEST_STAGE}/bin/{self._name}", arguments, "/tmp", self._variables)
+
     def _run(self, guest, names, recorder, limit):
-        stream = recorder.stream()
+        stream = self._stream(recorder)
 
         def check_time():
             if time.monotonic() - stream.last_event > limit:
                 raise guest.timeout(limit)
 
-        arguments = [self._name, "--gtest_color=no", f"--gtest_filter={':'.join(names)}"]
-        program = Program(f"{workloads.GUEST_STAGE}/bin/{self._name}", arguments, "/tmp", self._variables)
         try:
-            ending = Execution(guest, StreamSink(stream), None, check_time).run(program)
+            ending = Execution(guest, StreamSink(stream), None, check_time).run(self._program(names))
         except GuestDied as death:
             self._session.discard()
             reason = "\n".join([death.message, *death.details])
@@ -242,17 +248,59 @@ class GuestProgram:
         return reason
 
 
-def discover(artifacts, base, user_gpu, variables):
-    """Sessions with their programs: [(session, [(program, time limit or None)])], programs of equal needs together."""
+class SelftestProgram(GuestProgram):
+    """One of the kernel's own test programs, which the guest finds among the host's files."""
+
+    def __init__(self, label, path, session, variables, kernel_source):
+        super().__init__(label, path, session, variables)
+        self._path = path
+        self._kernel_source = kernel_source
+
+    def list_tests(self):
+        return kernel_selftests.list_tests(self._kernel_source, self._name)
+
+    def _stream(self, recorder):
+        return kernel_selftests.KselftestStream(recorder.on_start, recorder.on_end,
+                                                lambda totals: recorder.reporter.say(f"{self._name}: {totals}"))
+
+    def _program(self, names):
+        arguments = [self._name, *(word for name in names for word in ("-r", name))]
+        return Program(workloads.guest_path(str(self._path)), arguments, "/tmp", self._variables)
+
+    def _after(self, ending, stream, recorder):
+        """That a test failed the harness also says by its own status."""
+        if recorder.failures() and exit_status(ending) == 1 and not stream.current:
+            ending = dataclasses.replace(ending, value=0)
+        return super()._after(ending, stream, recorder)
+
+
+def _test_programs(artifacts):
+    """Name -> path: the suites of the stage, and what there is of the kernel's."""
+    directory = Path(artifacts.guest_dir) / "bin"
+    programs = {name: directory / name for name in workloads.load(artifacts.guest_dir).test_binaries()}
+    for name in kernel_selftests.PROGRAMS if artifacts.selftests else ():
+        if (artifacts.selftests / name).exists():
+            programs[name] = artifacts.selftests / name
+    return programs
+
+
+def discover(artifacts, base, user_gpu, variables, only=None):
+    """Sessions with their programs: [(session, [(program, time limit or None)])], programs of equal needs together. `only`: of the
+    programs with these names.
+    """
     configs = load_configs(artifacts.guest_dir)
+    paths = _test_programs(artifacts)
     sessions = {}
-    for label, name, config in runs(workloads.load(artifacts.guest_dir).test_binaries(), configs):
+    for label, name, config in runs([name for name in paths if only is None or name in only], configs):
         key = json.dumps({k: v for k, v in config.items() if k not in NOT_OF_THE_MACHINE}, sort_keys=True)
         if key not in sessions:
             machine = machine_for(base, config, user_gpu)
             sessions[key] = (GuestSession(machine, artifacts, config.get("modules", {})), [])
         session, programs = sessions[key]
-        program = GuestProgram(label, Path(artifacts.guest_dir) / "bin" / name, session,
-                               {**variables, **config.get("environment", {})})
+        environment = {**variables, **config.get("environment", {})}
+        if name in kernel_selftests.PROGRAMS:
+            program = SelftestProgram(label, paths[name], session, environment, artifacts.kernel_source)
+        else:
+            program = GuestProgram(label, paths[name], session, environment)
         programs.append((program, config.get("timeout")))
     return list(sessions.values())

@@ -6,7 +6,7 @@ Nothing is started here. boot.py passes the open descriptors in and runs the res
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from . import wire
+from . import gpu_options, wire
 
 DEFAULT_CPUS = 2
 DEFAULT_MEMORY = "2G"
@@ -39,7 +39,7 @@ class MachineConfig:
     numa: int = 1
     accel: str = "tcg"
     deterministic: bool = False
-    gpu: str = ""
+    gpu: str = ""  # of all GPUs and of single ones (gpu_options.py)
     gpu_present: bool = True
     gpus: int = 1
     fabric: bool = True
@@ -47,6 +47,7 @@ class MachineConfig:
     iommu: str = "off"
     trace: str = None
     kernel: str = "default"
+    driver_parameters: str = ""
     kernel_arguments: list = field(default_factory=list)
     qemu_arguments: list = field(default_factory=list)
 
@@ -99,7 +100,7 @@ def trace_file(trace, number):
 
 def gpu(config, number):
     """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there. Several share a link."""
-    properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (config.gpu,) if part]
+    properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (gpu_options.of_gpu(config.gpu, number),) if part]
     if config.gpus > 1 and config.fabric:
         properties.append(f"fabric={number}")
     if config.trace:

@@ -50,9 +50,9 @@ def machine_config(args, trace=None):
     trace = trace or args.trace
     return MachineConfig(
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
-        gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, gpus=args.gpus,
+        gpu=gpu_options.parse(args.gpu, args.gpus), gpu_present=not args.no_gpu, gpus=args.gpus,
         fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None,
-        kernel=args.kernel, kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
+        kernel=args.kernel, driver_parameters=" ".join(args.driver_arg), kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 
 def guest_variables(args):

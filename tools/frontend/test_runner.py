@@ -18,6 +18,8 @@ from .status import OK, UsageError
 TEST_TIMEOUT_S = 120.0
 HOST_KINDS = ("model", "qemu", "hosttests", "qtest", "kernel")  # the kernel: its tools read the driver's sources
 GUEST_KINDS = ("qemu", "kernel", "model", "driver", "guest")
+# Parts of the guest's tests that have a name of their own: the programs.
+GUEST_PARTS = {"hmm": ("hmm-tests",)}
 
 
 class Plan:
@@ -91,6 +93,8 @@ def check_junit_path(path):
 def discover(args, artifacts, base, scratch):
     """(programs on the host, sessions of the guest), as far as they were asked for."""
     host, sessions = [], []
+    if args.where in GUEST_PARTS:
+        return [], guest_tests.discover(artifacts, base, base.gpu, guest_variables(args), only=GUEST_PARTS[args.where])
     if args.where != "guest":
         host += host_tests.discover(artifacts, scratch)
     if args.where != "host":
@@ -122,7 +126,7 @@ def test_command(args):
     if args.sanitize:
         return sanitize_command(args)
     base = machine_config(args)
-    kinds = (HOST_KINDS if args.where != "guest" else ()) + (GUEST_KINDS if args.where != "host" else ())
+    kinds = (HOST_KINDS if args.where not in ("guest", *GUEST_PARTS) else ()) + (GUEST_KINDS if args.where != "host" else ())
     artifacts = ensure(args, *dict.fromkeys(kinds))
     reporter = Reporter()
     plan = Plan(args.filter, reporter)

@@ -26,7 +26,7 @@ def artifacts(stage="/nonexistent"):
     return SimpleNamespace(
         qemu=str(TESTS / "fake_qemu.py"), qemu_firmware_dirs=["/firmware"], qtest_dir=None, model_libdir=None,
         kernel_image="/kernel", kernel_release="7.3.0-fake", kernel_modules=None, driver_ko=None, guest_dir=str(stage),
-        build_dir="/nonexistent", busybox=None)
+        build_dir="/nonexistent", busybox=None, kernel_source=None, selftests=None)
 
 
 def behave(mode, **variables):

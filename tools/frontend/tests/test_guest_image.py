@@ -118,6 +118,10 @@ class MachineTest(unittest.TestCase):
         self.assertIn("x-atomic-completer=off", " ".join(self.command(atomic_ops=False)))
         self.assertNotIn("tandem-gpu", " ".join(self.command(gpus=2, gpu_present=False)))
 
+    def test_gpus_may_differ(self):
+        devices = [word for word in self.command(gpus=3, fabric=False, gpu="vram=64M 2:vram-bar=on") if "tandem-gpu" in word]
+        self.assertEqual([word.split(",", 3)[3] for word in devices], ["vram=64M", "vram=64M", "vram=64M,vram-bar=on"])
+
     def test_gpus_share_a_link_if_there_are_several_and_unless_asked_otherwise(self):
         self.assertNotIn("fabric", " ".join(self.command()))
         self.assertNotIn("fabric", " ".join(self.command(gpus=2, fabric=False)))
@@ -140,6 +144,23 @@ class GpuOptionsTest(unittest.TestCase):
 
     def test_later_lists_win(self):
         self.assertEqual(gpu_options.merge("a=1,b=2", "", "b=3,c=4,,5"), "a=1,b=3,c=4,,5")
+
+    def test_a_single_gpu_has_what_is_said_of_it_alone(self):
+        text = gpu_options.parse("a=1,b=x,,y 2:a=3,c=4 3:poison=0x1000:0x2000", gpus=4)
+        self.assertEqual(gpu_options.of_gpu(text, 0), "a=1,b=x,,y")
+        self.assertEqual(gpu_options.of_gpu(text, 2), "a=3,b=x,,y,c=4")
+        self.assertEqual(gpu_options.of_gpu(text, 3), "a=1,b=x,,y,poison=0x1000:0x2000")
+        self.assertEqual(gpu_options.of_gpu("2:a=3 a=1", 2), "a=3", "in whatever order")
+
+    def test_a_gpu_that_is_not_there_has_no_properties(self):
+        with self.assertRaisesRegex(UsageError, "there is no GPU 2; they are 0 to 1"):
+            gpu_options.parse("2:a=1", gpus=2)
+        with self.assertRaises(UsageError):
+            gpu_options.parse("0:trace=f")
+
+    def test_what_the_user_says_of_all_wins_over_what_a_file_says_of_one(self):
+        self.assertEqual(gpu_options.merge("a=1 2:a=2,b=3", "a=4"), "a=4 2:b=3")
+        self.assertEqual(gpu_options.merge("a=1", "1:a=2"), "a=1 1:a=2")
 
 
 if __name__ == "__main__":
