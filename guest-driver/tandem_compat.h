@@ -21,6 +21,20 @@ static inline int tandem_compat_fault(struct hmm_range *range, unsigned long tim
 }
 
 /*
+ * What hmm_range_fault() said of the page at va. The frames of one large mapping follow its
+ * addresses. Linux 7.3 counts them from the start of the range that it was asked for if that lies
+ * inside a huge private page: here they are put right.
+ */
+static inline unsigned long tandem_compat_pfn(unsigned long pfn, u64 va)
+{
+	unsigned long inside = PTRS_PER_PMD - 1;
+
+	if (!(pfn & HMM_PFN_VALID) || hmm_pfn_to_map_order(pfn) + PAGE_SHIFT < PMD_SHIFT)
+		return pfn;
+	return (pfn & ~inside) | ((va >> PAGE_SHIFT) & inside);
+}
+
+/*
  * Takes the page out of the CPUs' page tables; mmap_lock held for reading. *folio is locked and
  * referenced on success.
  */

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "tandem_compat.h"
 #include "tandem_dmirror.h"
 #include "tandem_look.h"
 
@@ -87,10 +88,12 @@ static u8 tandem_snapshot_page(struct tandem_look *look, unsigned int i)
 {
 	struct tandem_snapshot *snapshot = container_of(look, struct tandem_snapshot, look);
 	struct tandem_device *tdev = snapshot->as->tdev;
+	u64 va = snapshot->start + (u64)i * PAGE_SIZE;
+	unsigned long pfn = tandem_compat_pfn(look->pfns[i], va);
 
-	if (!tandem_snapshot_agrees(tdev, snapshot->ptes[i], look->pfns[i]) && !snapshot->wrong)
-		snapshot->wrong = snapshot->start + (u64)i * PAGE_SIZE;
-	return tandem_snapshot_describe(tdev, look->pfns[i]);
+	if (!tandem_snapshot_agrees(tdev, snapshot->ptes[i], pfn) && !snapshot->wrong)
+		snapshot->wrong = va;
+	return tandem_snapshot_describe(tdev, pfn);
 }
 
 static const struct tandem_look_view tandem_snapshot_view = {

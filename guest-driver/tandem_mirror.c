@@ -227,7 +227,7 @@ void tandem_mirror_free(struct tandem_as *as)
 
 /* ---- what the device has now ---- */
 
-/* The device's entry for this page as it is now, or 0. */
+/* The device's entry for this page as it is now, with the address of the page itself, or 0. */
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va)
 {
 	struct tandem_chunk *chunk = tandem_chunk_find(as, va);

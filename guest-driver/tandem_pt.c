@@ -167,7 +167,10 @@ int tandem_pt_prepare(struct tandem_pt *pt, u64 va, bool leaf_table)
 	return ret;
 }
 
-/* The leaf that covers va, or 0. Chunk lock held. */
+/*
+ * The leaf that covers va, with the address of va's own page, or an entry that is not valid. Chunk
+ * lock held.
+ */
 u64 tandem_pt_read(struct tandem_pt *pt, u64 va)
 {
 	struct tandem_table *table = tandem_pt_table(pt, va, 1);
@@ -176,8 +179,10 @@ u64 tandem_pt_read(struct tandem_pt *pt, u64 va)
 	if (!table)
 		return 0;
 	entry = READ_ONCE(table->entries[TANDEM_LEVEL_INDEX(va, 1)]);
-	if (!(entry & TANDEM_PTE_VALID) || (entry & TANDEM_PTE_LEAF))
+	if (!(entry & TANDEM_PTE_VALID))
 		return entry;
+	if (entry & TANDEM_PTE_LEAF)
+		return entry | (va & (BIT_ULL(TANDEM_LEAF_2M) - 1) & PAGE_MASK);
 	table = tandem_table_child(table, va, 1);
 	return READ_ONCE(table->entries[TANDEM_LEVEL_INDEX(va, 0)]);
 }

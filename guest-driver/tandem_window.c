@@ -41,23 +41,13 @@ static int tandem_window_choose(struct tandem_as *as, struct tandem_window *wind
 	return 0;
 }
 
-/*
- * The frames of one large mapping follow its addresses. Linux 7.3 counts them from the start of the
- * range that it was asked for if that lies inside a huge private page: here they are put right.
- */
 static void tandem_window_align(struct tandem_window *window)
 {
 	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
 
-	for (i = 0; i < count; i++) {
-		unsigned long pfn = window->pfns[i];
-		unsigned long place = (window->start >> PAGE_SHIFT) + i;
-
-		if (pfn & HMM_PFN_VALID &&
-		    hmm_pfn_to_map_order(pfn) >= TANDEM_LEAF_2M - TANDEM_PAGE_SHIFT)
-			window->pfns[i] = (pfn & ~(TANDEM_PT_ENTRIES - 1UL)) |
-					  (place & (TANDEM_PT_ENTRIES - 1));
-	}
+	for (i = 0; i < count; i++)
+		window->pfns[i] = tandem_compat_pfn(window->pfns[i],
+						    window->start + (u64)i * PAGE_SIZE);
 }
 
 /*
