@@ -139,13 +139,20 @@ static int tandem_transfer_step(struct tandem_transfer *transfer, u64 va, u64 by
 	return ret;
 }
 
+/* What is no user address of the device's is nobody's memory. */
+static int tandem_transfer_check(const struct tandem_dmirror_request *args)
+{
+	return tandem_memory_range_is_bad(args->addr, args->npages << PAGE_SHIFT) ? -EFAULT : 0;
+}
+
 static int tandem_transfer_run(struct tandem_transfer *transfer, struct tandem_dmirror_request *args)
 {
 	u64 va, bytes;
 	int ret;
 
 	transfer->end = args->addr + (args->npages << PAGE_SHIFT);
-	ret = tandem_buffer_alloc(transfer, transfer->end - args->addr);
+	ret = tandem_transfer_check(args) ?:
+	      tandem_buffer_alloc(transfer, transfer->end - args->addr);
 	for (va = args->addr; !ret && va < transfer->end; va += bytes) {
 		bytes = min(transfer->end - va, tandem_buffer_bytes(transfer));
 		ret = tandem_transfer_step(transfer, va, bytes,
@@ -211,7 +218,8 @@ int tandem_dmirror_exclusive(struct tandem_as *as, struct tandem_dmirror_request
 		.wish = { .around = PAGE_SIZE, .write = true, .atomic = true, .keeps_lock = true },
 	};
 	u64 va, end = args->addr + (args->npages << PAGE_SHIFT);
-	int ret = as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE ? 0 : -EOPNOTSUPP;
+	int ret = as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE ? tandem_transfer_check(args) :
+								  -EOPNOTSUPP;
 
 	for (va = args->addr; !ret && va < end; va = transfer.end) {
 		transfer.end = min_t(u64, end, va + TANDEM_EXCLUSIVE_STEP);

@@ -242,7 +242,7 @@ TEST_P(Dmirror, the_device_never_has_more_than_the_process)
 {
 	std::atomic<bool> done = false;
 	std::thread changes([&] {
-		for (unsigned round = 0; round < 300; round++) {
+		for (unsigned round = 0; round < 60; round++) {
 			mprotect(memory.at(0), 8 * page_bytes, round % 2 ? PROT_READ : PROT_READ | PROT_WRITE);
 			madvise(memory.at(8 * page_bytes), 8 * page_bytes, MADV_DONTNEED);
 			mmap(memory.at(16 * page_bytes), 8 * page_bytes, PROT_READ | PROT_WRITE,
