@@ -9,7 +9,7 @@
 #include "tandem_device.h"
 #include "tandem_vram.h"
 
-#define TANDEM_COPY_RUNS 32
+#define TANDEM_COPY_RUNS 64
 
 struct tandem_copy_run {
 	struct tandem_command command;
