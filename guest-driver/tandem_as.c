@@ -28,6 +28,7 @@ struct tandem_as *tandem_as_create(struct tandem_device *tdev)
 	__module_get(THIS_MODULE);
 	as->tdev = tdev;
 	as->state = TANDEM_AS_NEW;
+	as->retry = TANDEM_RETRY_ON;
 	INIT_LIST_HEAD(&as->node);
 	INIT_LIST_HEAD(&as->queues);
 	INIT_WORK(&as->service, tandem_service_work);

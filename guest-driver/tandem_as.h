@@ -74,6 +74,7 @@ struct tandem_as_stats {
 	atomic64_t thrash_pins;
 	atomic64_t exclusive_taken;
 	atomic64_t exclusive_returned;
+	atomic64_t cpu_faults;
 	atomic64_t cause[TANDEM_STATS_CAUSES];
 };
 
@@ -101,13 +102,15 @@ struct tandem_as {
 	char comm[16];
 
 	struct tandem_pt pt;
-	struct mutex chunks_lock;      /* making chunks against teardown */
+	struct mutex chunks_lock;      /* making chunks against teardown and revocations */
 	bool chunks_closed;
 	struct xarray chunks;          /* struct tandem_chunk, by number */
 	struct tandem_holds holds;
 
 	struct tandem_policy policy;
 	u32 deny_huge;                 /* dmirror: the next 2 MiB for a page that moves is denied */
+	enum tandem_retry_mode retry;  /* written under lock, while there are no queues */
+	u64 revocations;               /* grants taken back, under OFF; chunks_lock */
 
 	struct tandem_hot hot;
 
@@ -156,6 +159,7 @@ struct tandem_mirror_wish {
 	bool atomic;     /* one page is asked for, and atomics on it */
 	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
 	bool keeps_lock; /* mmap_lock is kept over faults: who would have to drop it fails */
+	u64 revocations; /* as->revocations, from before the grant was asked for */
 };
 
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
@@ -200,6 +204,12 @@ bool tandem_memory_range_is_bad(u64 start, u64 length);
 int tandem_memory_map_present(struct tandem_as *as, u64 start, u64 end);
 int tandem_memory_prefetch(struct tandem_as *as, struct tandem_ioc_prefetch *args);
 int tandem_memory_pages(struct tandem_as *as, const struct tandem_ioc_pages *args);
+
+/* tandem_retry.c */
+int tandem_retry_ioctl(struct tandem_as *as, struct tandem_ioc_retry *args);
+bool tandem_retry_grants(struct tandem_as *as, u64 va);
+int tandem_retry_refusal(struct tandem_as *as, u64 va);
+void tandem_retry_revoke(struct tandem_as *as, u64 start, u64 end);
 
 /* tandem_wait.c */
 int tandem_wait_signal(struct tandem_as *as, struct tandem_ioc_wait *args);

@@ -221,6 +221,8 @@ static int tandem_window_is_good(struct tandem_as *as, struct tandem_chunk *chun
 		return -ENODEV;
 	if (mmu_interval_read_retry(&chunk->notifier, sequence))
 		return -EBUSY;
+	if (READ_ONCE(as->revocations) != window->wish.revocations)
+		return -ESTALE;
 	/* Only now may pages be looked at: until the lock they could have been anybody's. */
 	return tandem_window_can_map(as, window);
 }

@@ -249,6 +249,43 @@ static vm_fault_t tandem_fault_run(struct tandem_migration *m, struct vm_fault *
 	return ret;
 }
 
+/* What a fault brings home, and for whom. */
+struct tandem_fault_extent {
+	struct tandem_as *as; /* the one that filled the block, not always the one that faults */
+	u64 start, end;
+	u64 block;            /* of as's addresses, for the thrash detector */
+	bool huge;            /* one page of 2 MiB, mapped as one */
+};
+
+/* The pages around that the process wants to come along lie in the same page table. */
+static void tandem_fault_widen(struct tandem_fault_extent *extent, const struct vm_fault *vmf)
+{
+	u64 start, end;
+
+	if (extent->huge || !extent->as || extent->as->mm != vmf->vma->vm_mm ||
+	    !tandem_policy_granule(&extent->as->policy, vmf->address, &start, &end))
+		return;
+	extent->start = max_t(u64, start, vmf->vma->vm_start);
+	extent->end = min_t(u64, end, vmf->vma->vm_end);
+}
+
+static vm_fault_t tandem_fault_bring(struct tandem_vram *vram, struct vm_fault *vmf,
+				     const struct tandem_fault_extent *extent, u64 *moved)
+{
+	vm_fault_t ret = VM_FAULT_OOM;
+	struct tandem_migration *m;
+
+	*moved = 0;
+	m = tandem_migration_begin(vram->tdev, extent->as, extent->start, extent->end,
+				   TANDEM_MIGRATE_CPU_FAULT);
+	if (!m)
+		return ret;
+	ret = tandem_fault_run(m, vmf, extent->huge);
+	*moved = m->moved;
+	tandem_migration_end(m, false);
+	return ret;
+}
+
 /*
  * dev_pagemap's migrate_to_ram. The page is locked and referenced by the caller, mmap_lock is held
  * for reading. Who faults need not be the owner: it may be a child, a debugger, another process's
@@ -260,25 +297,29 @@ vm_fault_t tandem_migrate_cpu_fault(struct vm_fault *vmf)
 	/* A page that is mapped by small entries may still be part of a huge one. */
 	bool huge = !vmf->pte && folio_test_large(page_folio(vmf->page));
 	u64 bytes = huge ? TANDEM_BLOCK_BYTES : PAGE_SIZE;
+	u64 page = round_down((u64)vmf->address, PAGE_SIZE);
 	u64 start = round_down((u64)vmf->address, bytes);
-	vm_fault_t ret = VM_FAULT_OOM;
-	struct tandem_migration *m;
-	struct tandem_as *as;
-	u64 index, va;
+	struct tandem_fault_extent extent = { .start = start, .end = start + bytes, .huge = huge };
+	vm_fault_t ret;
+	u64 index, moved;
 
 	index = tandem_page_index(vram, vmf->page) + ((vmf->address - start) >> PAGE_SHIFT);
 	if (tandem_vram_is_retired(vram, index, 1))
 		return VM_FAULT_HWPOISON;
-	/* For the statistics: the one that filled the block, not always the one that faults. */
-	as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &va));
-	m = tandem_migration_begin(vram->tdev, as, start, start + bytes, TANDEM_MIGRATE_CPU_FAULT);
-	if (m) {
-		ret = tandem_fault_run(m, vmf, huge);
-		if (as && m->moved)
-			tandem_policy_came_back(as, va);
-		tandem_migration_end(m, false);
+	extent.as = tandem_as_by_pasid(vram->tdev, tandem_vram_named(vram, index, &extent.block));
+	tandem_fault_widen(&extent, vmf);
+	ret = tandem_fault_bring(vram, vmf, &extent, &moved);
+	if (!moved && !huge && extent.end - extent.start > PAGE_SIZE) {
+		/* What went wrong may be the neighbours' matter. */
+		extent.start = page;
+		extent.end = page + PAGE_SIZE;
+		ret = tandem_fault_bring(vram, vmf, &extent, &moved);
 	}
-	if (as)
-		tandem_as_put(as);
+	if (extent.as) {
+		atomic64_add(!!moved, &extent.as->stats.cpu_faults);
+		if (moved)
+			tandem_policy_came_back(extent.as, extent.block);
+		tandem_as_put(extent.as);
+	}
 	return ret;
 }

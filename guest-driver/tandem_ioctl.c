@@ -88,7 +88,7 @@ static int tandem_ioctl_destroy(struct tandem_as *as, struct tandem_ioc_queue_de
 
 static int tandem_ioctl_stats(struct tandem_as *as, struct tandem_ioc_stats *args)
 {
-	if (args->reserved[0] || args->reserved[1] || args->reserved[2] || args->reserved[3])
+	if (args->reserved)
 		return -EINVAL;
 	tandem_stats_as(as, args);
 	return 0;
@@ -106,6 +106,7 @@ union tandem_ioctl_args {
 	struct tandem_ioc_prefetch prefetch;
 	struct tandem_ioc_pages pages;
 	struct tandem_ioc_range range;
+	struct tandem_ioc_retry retry;
 };
 
 static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
@@ -148,6 +149,8 @@ static int tandem_ioctl_dispatch(struct tandem_as *as, unsigned int request,
 		return tandem_range_get(as, &args->range);
 	case TANDEM_IOC_PAGES:
 		return tandem_memory_pages(as, &args->pages);
+	case TANDEM_IOC_RETRY:
+		return tandem_retry_ioctl(as, &args->retry);
 	default:
 		return tandem_ioctl_stats(as, &args->stats);
 	}
@@ -168,6 +171,7 @@ static bool tandem_ioctl_is_known(unsigned int request)
 	case TANDEM_IOC_RANGE_SET:
 	case TANDEM_IOC_RANGE_GET:
 	case TANDEM_IOC_PAGES:
+	case TANDEM_IOC_RETRY:
 		return true;
 	default:
 		return false;

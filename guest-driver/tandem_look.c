@@ -134,13 +134,15 @@ void tandem_look_map(struct tandem_as *as, const struct tandem_look *look, u64 s
 	struct tandem_mirror_wish wish = {
 		.around = PAGE_SIZE,
 		.read_only = tandem_policy_is_read_mostly(as, start),
+		.revocations = READ_ONCE(as->revocations),
 	};
 	struct tandem_service_result result;
 	unsigned int i, last;
 
 	for (i = 0; i < count; i = last + 1) {
 		last = i;
-		while (last < count && tandem_look_is_at(look->pages[last], place))
+		while (last < count && tandem_look_is_at(look->pages[last], place) &&
+		       tandem_retry_grants(as, start + (u64)last * PAGE_SIZE))
 			last++;
 		if (last > i)
 			tandem_mirror_fault(as, start + (u64)i * PAGE_SIZE, last - i, wish,

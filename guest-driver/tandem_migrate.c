@@ -59,8 +59,8 @@ static void tandem_migration_trace(struct tandem_migration *m, bool to_vram)
 		},
 	};
 
-	trace_tandem_migrate(command.pasid, m->start, m->end, m->cause, to_vram, m->moved,
-			     m->failed, ns);
+	trace_tandem_migrate(command.pasid, m->as ? m->as->tgid : 0, m->start, m->end, m->cause,
+			     to_vram, m->moved, m->failed, ns);
 	if (m->tdev->config.features & TANDEM_FEATURE_TRACE)
 		tandem_command_post(m->tdev, &command, tandem_epoch(m->tdev));
 }

@@ -251,13 +251,8 @@ bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atom
 	return (tandem_mirror_entry(as, va) & need) == need;
 }
 
-/*
- * Takes the device's translations of the range, inside one chunk, away. Nothing keeps it from
- * asking again; no lock held.
- */
-void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
+static void tandem_chunk_drop(struct tandem_as *as, struct tandem_chunk *chunk, u64 start, u64 end)
 {
-	struct tandem_chunk *chunk = tandem_chunk_find(as, start);
 	struct tandem_invalidate entry = {
 		.cause = TANDEM_CAUSE_UPGRADE,
 		.notify_start = start,
@@ -265,8 +260,6 @@ void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
 	};
 	struct tandem_fence fence = { .epoch = as->epoch };
 
-	if (!chunk)
-		return;
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
 	mutex_lock(&chunk->lock);
 	if (READ_ONCE(as->state) == TANDEM_AS_ACTIVE)
@@ -275,6 +268,20 @@ void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
 		tandem_invalidate_unreserve(as->tdev);
 	mutex_unlock(&chunk->lock);
 	tandem_invalidate_wait(as, fence, TANDEM_MAY_SLEEP);
+}
+
+/*
+ * Takes the device's translations of the range away. Nothing keeps it from asking again; no lock
+ * held.
+ */
+void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end)
+{
+	struct tandem_chunk *chunk;
+	unsigned long index;
+
+	xa_for_each_range(&as->chunks, index, chunk, start >> TANDEM_CHUNK_SHIFT,
+			  (end - 1) >> TANDEM_CHUNK_SHIFT)
+		tandem_chunk_drop(as, chunk, start, end);
 }
 
 /* Did the device use anything in the range, inside one chunk, since this was last asked? */

@@ -15,11 +15,12 @@ unsigned int tandem_thrash_pin_ms = 500;
 
 /* ---- wishes ---- */
 
-static_assert(TANDEM_LOCATION_DEVICE < 4);
+static_assert(TANDEM_LOCATION_DEVICE < 4 && TANDEM_RANGE_COUNTED < 64);
 
 static void *tandem_wish_pack(struct tandem_wish wish)
 {
-	unsigned long value = wish.preferred | (unsigned long)wish.flags << 2;
+	unsigned long value = wish.preferred | (unsigned long)wish.flags << 2 |
+			      (unsigned long)wish.granularity << 8;
 
 	return value ? xa_mk_value(value) : NULL;
 }
@@ -28,7 +29,11 @@ static struct tandem_wish tandem_wish_unpack(void *entry)
 {
 	unsigned long value = entry ? xa_to_value(entry) : 0;
 
-	return (struct tandem_wish){ .preferred = value & 3, .flags = value >> 2 };
+	return (struct tandem_wish){
+		.preferred = value & 3,
+		.flags = value >> 2 & 0x3f,
+		.granularity = value >> 8,
+	};
 }
 
 struct tandem_wish tandem_policy_wish(struct tandem_policy *policy, u64 va)
@@ -71,6 +76,8 @@ int tandem_policy_set(struct tandem_policy *policy, const struct tandem_ioc_rang
 			wish.preferred = args->preferred;
 		if (args->fields & TANDEM_RANGE_FLAGS)
 			wish.flags = args->flags;
+		if (args->fields & TANDEM_RANGE_GRANULARITY)
+			wish.granularity = args->granularity;
 		ret = mtree_store_range(&policy->wishes, page, last, tandem_wish_pack(wish),
 					GFP_KERNEL_ACCOUNT);
 		page = last + 1;
@@ -110,6 +117,24 @@ void tandem_policy_get(struct tandem_policy *policy, struct tandem_ioc_range *ar
 	args->length = (u64)(last - first + 1) << PAGE_SHIFT;
 	args->preferred = wish.preferred;
 	args->flags = wish.flags;
+	args->granularity = wish.granularity;
+}
+
+/*
+ * What one fault at this address should move, if the process has said so: the part of it that has
+ * the same wishes. False: it has not.
+ */
+bool tandem_policy_granule(struct tandem_policy *policy, u64 va, u64 *start, u64 *end)
+{
+	struct tandem_ioc_range same = { .start = round_down(va, PAGE_SIZE) };
+
+	tandem_policy_get(policy, &same);
+	if (!same.granularity)
+		return false;
+	*start = max(round_down(va, BIT_ULL(same.granularity)), same.start);
+	*end = min(round_down(va, BIT_ULL(same.granularity)) + BIT_ULL(same.granularity),
+		   same.start + same.length);
+	return true;
 }
 
 /* ---- trips: blocks that travel ---- */

@@ -17,7 +17,8 @@ struct tandem_as;
 
 struct tandem_wish {
 	enum tandem_location preferred;
-	u32 flags; /* TANDEM_RANGE_* */
+	u32 flags;       /* TANDEM_RANGE_* */
+	u32 granularity; /* log2 of bytes, 0: none wished */
 };
 
 struct tandem_policy {
@@ -39,6 +40,7 @@ void tandem_policy_get(struct tandem_policy *policy, struct tandem_ioc_range *ar
 struct tandem_wish tandem_policy_wish(struct tandem_policy *policy, u64 va);
 bool tandem_policy_wants_vram(struct tandem_as *as, u64 va, enum tandem_access access);
 bool tandem_policy_is_read_mostly(struct tandem_as *as, u64 va);
+bool tandem_policy_granule(struct tandem_policy *policy, u64 va, u64 *start, u64 *end);
 void tandem_policy_went(struct tandem_as *as, u64 va);
 void tandem_policy_came_back(struct tandem_as *as, u64 va);
 

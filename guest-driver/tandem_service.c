@@ -176,19 +176,24 @@ static unsigned int tandem_service_run_length(struct tandem_as *as, const struct
 
 /*
  * How these pages are to be had: all of them the same way, together with what of the 2 MiB around
- * is wished to be where they are, and with nothing else.
+ * (or the granularity that the process chose) is wished to be where they are, and with nothing
+ * else.
  */
 static struct tandem_mirror_wish tandem_service_wish(struct tandem_as *as,
 						     const struct tandem_fault *run)
 {
 	struct tandem_ioc_range same = { .start = run->va };
-	u64 block = round_down(run->va, 1ULL << TANDEM_LEAF_2M);
+	u64 revocations = READ_ONCE(as->revocations);
 	bool write = tandem_fault_is_write(run);
+	u64 bytes, block;
 
 	tandem_policy_get(&as->policy, &same);
+	bytes = 1ULL << (same.granularity ?: TANDEM_LEAF_2M);
+	block = round_down(run->va, bytes);
 	return (struct tandem_mirror_wish){
 		.from = max(block, same.start),
-		.to = min(block + (1ULL << TANDEM_LEAF_2M), same.start + same.length),
+		.to = min(block + bytes, same.start + same.length),
+		.revocations = revocations,
 		.write = write,
 		.atomic = tandem_service_takes_page(as, run),
 		.read_only = !write && same.flags & TANDEM_RANGE_READ_MOSTLY,
@@ -268,6 +273,11 @@ static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem
 	if (!tandem_service_wants_page(as, run))
 		return 1;
 	wish = tandem_service_wish(as, run);
+	if (!tandem_retry_grants(as, run->va)) {
+		tandem_service_cancel(as, run,
+				      tandem_service_status(tandem_retry_refusal(as, run->va)));
+		return 1;
+	}
 	count = tandem_service_run_length(as, run, count);
 	count = min_t(u64, count, (wish.to - run->va) >> PAGE_SHIFT);
 	atomic64_add(count - 1, &as->stats.faults);

@@ -38,6 +38,7 @@ void tandem_stats_as(struct tandem_as *as, struct tandem_ioc_stats *out)
 	out->thrash_pins = atomic64_read(&stats->thrash_pins);
 	out->exclusive_taken = atomic64_read(&stats->exclusive_taken);
 	out->exclusive_returned = atomic64_read(&stats->exclusive_returned);
+	out->cpu_faults = atomic64_read(&stats->cpu_faults);
 	for (i = 0; i < TANDEM_STATS_CAUSES; i++)
 		out->cause[i] = atomic64_read(&stats->cause[i]);
 	tandem_stats_counters(as->tdev, out->counter, TANDEM_STATS_COUNTERS);

@@ -176,8 +176,9 @@ TRACE_EVENT(tandem_queue,
 );
 
 TRACE_EVENT(tandem_migrate,
-	TP_PROTO(u32 pasid, u64 start, u64 end, u32 cause, bool to_vram, u64 moved, u64 failed, u64 ns),
-	TP_ARGS(pasid, start, end, cause, to_vram, moved, failed, ns),
+	TP_PROTO(u32 pasid, pid_t tgid, u64 start, u64 end, u32 cause, bool to_vram, u64 moved, u64 failed,
+		 u64 ns),
+	TP_ARGS(pasid, tgid, start, end, cause, to_vram, moved, failed, ns),
 	TP_STRUCT__entry(
 		__field(u64, start)
 		__field(u64, end)
@@ -185,6 +186,7 @@ TRACE_EVENT(tandem_migrate,
 		__field(u64, failed)
 		__field(u64, ns)
 		__field(u32, pasid)
+		__field(pid_t, tgid)
 		__field(u32, cause)
 		__field(bool, to_vram)
 	),
@@ -195,12 +197,13 @@ TRACE_EVENT(tandem_migrate,
 		__entry->failed = failed;
 		__entry->ns = ns;
 		__entry->pasid = pasid;
+		__entry->tgid = tgid;
 		__entry->cause = cause;
 		__entry->to_vram = to_vram;
 	),
-	TP_printk("pasid %u va 0x%llx..0x%llx cause %u to %s: %llu pages, %llu failed, %llu ns", __entry->pasid,
-		  __entry->start, __entry->end, __entry->cause, __entry->to_vram ? "VRAM" : "memory",
-		  __entry->moved, __entry->failed, __entry->ns)
+	TP_printk("pasid %u tgid %d va 0x%llx..0x%llx cause %u to %s: %llu pages, %llu failed, %llu ns",
+		  __entry->pasid, __entry->tgid, __entry->start, __entry->end, __entry->cause,
+		  __entry->to_vram ? "VRAM" : "memory", __entry->moved, __entry->failed, __entry->ns)
 );
 
 TRACE_EVENT(tandem_reset,

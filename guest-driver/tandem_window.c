@@ -240,7 +240,8 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
 /*
  * Maps `pages` pages that the device asked for, from va on and inside one 2 MiB block, and what of
  * their neighbourhood is present. Called with a reference to mm_users, with no lock held. 0 also
- * when notifiers kept colliding until the time was over: the device will ask again. For one page,
+ * when notifiers kept colliding until the time was over, or when the process took a grant back
+ * meanwhile: the device will ask again. For one page,
  * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
  * had. For several, an error says only that not all of them can be had together. -EOPNOTSUPP: it is
  * memory on which this device can do no atomics.
@@ -280,6 +281,8 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 	if (ret == -EFAULT)
 		/* The mapping may have gone meanwhile: then say so. */
 		ret = tandem_mirror_check(as, window) ?: tandem_poison_why(as->mm, window->va);
+	if (ret == -ESTALE)
+		ret = 0;
 	if (ret == -EBUSY || ret == -EAGAIN)
 		ret = window->stays ? -EOPNOTSUPP : 0;
 out:

@@ -19,8 +19,11 @@
 #include <linux/types.h>
 
 #define TANDEM_UAPI_MAJOR 1
-/* 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS; 4: bus_pasid in INIT */
-#define TANDEM_UAPI_MINOR 4
+/*
+ * 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS; 4: bus_pasid in INIT;
+ * 5: RETRY, granularity in RANGE_SET and RANGE_GET, cpu_faults in STATS
+ */
+#define TANDEM_UAPI_MINOR 5
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -152,7 +155,8 @@ struct tandem_ioc_stats {
 	__u64 thrash_pins;         /* (out) times that a block was left where it was because it had moved to and fro */
 	__u64 exclusive_taken;     /* (out) pages taken from the CPUs for atomics */
 	__u64 exclusive_returned;  /* (out) and given back, whatever the cause */
-	__u64 reserved[2];
+	__u64 cpu_faults;          /* (out) CPU accesses that brought pages home from this GPU's memory */
+	__u64 reserved;
 	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
 	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
 };
@@ -183,6 +187,7 @@ struct tandem_ioc_prefetch {
 /* Which of the fields of a range are set (RANGE_SET); the others stay as they are. */
 #define TANDEM_RANGE_PREFERRED   0x1
 #define TANDEM_RANGE_FLAGS       0x2
+#define TANDEM_RANGE_GRANULARITY 0x4
 
 #define TANDEM_RANGE_ACCESSED_BY 0x1 /* mapped for this GPU at once and where it lies; a GPU fault never moves it */
 #define TANDEM_RANGE_READ_MOSTLY 0x2 /* a GPU read never moves it; a write does if DEVICE is preferred */
@@ -195,9 +200,17 @@ struct tandem_ioc_range {
 	__u32 fields;              /* (in) TANDEM_RANGE_*; RANGE_GET: 0 */
 	__u32 preferred;           /* (in), RANGE_GET: (out) enum tandem_location */
 	__u32 flags;               /* (in), RANGE_GET: (out) */
-	__u32 reserved0;
+	__u32 granularity;         /* (in), RANGE_GET: (out) log2 of the bytes that one fault moves; below */
 	__u64 reserved[2];
 };
+
+/*
+ * Of these bytes around the address, aligned to their number, a fault moves what has the same wishes: a GPU's to VRAM, a CPU's
+ * home. 0: as the driver thinks best (a GPU's fault 2 MiB, a CPU's the page, or the 2 MiB if they are mapped as one). A CPU's
+ * fault on a page of 2 MiB that is mapped as one brings all of it home.
+ */
+#define TANDEM_GRANULARITY_MIN 12
+#define TANDEM_GRANULARITY_MAX 21
 
 /* Where the pages of a range are now; nothing is faulted in or moved. One byte a page. */
 struct tandem_ioc_pages {
@@ -220,6 +233,22 @@ enum tandem_page_place {
 	TANDEM_PAGE_PEER   = 3,
 };
 
+/*
+ * Are GPU accesses that find no translation made good and tried again? ON, as after INIT: wherever the process has mapped memory.
+ * OFF: only where TANDEM_RANGE_ACCESSED_BY holds, and that means every byte the GPU reads or writes for the process (code,
+ * arguments, rings and signals, too). Anything else ends the queue with TANDEM_QUEUE_PERMISSION_FAULT, and a PREFETCH maps nothing.
+ * EBUSY: the file has queues. EOPNOTSUPP: as for device memory.
+ */
+enum tandem_retry_mode {
+	TANDEM_RETRY_ON  = 1,
+	TANDEM_RETRY_OFF = 2,
+};
+
+struct tandem_ioc_retry {
+	__u32 mode;                /* (in) enum tandem_retry_mode, 0: only ask; (out) what holds now */
+	__u32 reserved;
+};
+
 #define TANDEM_IOC_MAGIC 'T'
 #define TANDEM_IOC_QUERY         _IOWR(TANDEM_IOC_MAGIC, 0x40, struct tandem_ioc_query)
 #define TANDEM_IOC_INIT          _IOWR(TANDEM_IOC_MAGIC, 0x41, struct tandem_ioc_init)
@@ -233,5 +262,6 @@ enum tandem_page_place {
 #define TANDEM_IOC_RANGE_SET     _IOWR(TANDEM_IOC_MAGIC, 0x49, struct tandem_ioc_range)
 #define TANDEM_IOC_RANGE_GET     _IOWR(TANDEM_IOC_MAGIC, 0x4a, struct tandem_ioc_range)
 #define TANDEM_IOC_PAGES         _IOWR(TANDEM_IOC_MAGIC, 0x4b, struct tandem_ioc_pages)
+#define TANDEM_IOC_RETRY         _IOWR(TANDEM_IOC_MAGIC, 0x4c, struct tandem_ioc_retry)
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Device memory: what a process asks of the driver about where its pages are. The driver moves them; docs/device-memory.md. */
+#include <errno.h>
 #include <stdint.h>
 
 #include "internal.h"
@@ -28,8 +29,9 @@ int tandem_range_set(struct tandem_device *device, const struct tandem_ioc_range
 	int error = tandem_ioctl(device, TANDEM_IOC_RANGE_SET, &copy);
 
 	if (error)
-		return tandem_fail_errno(error, "setting location %u and flags 0x%x for %llu bytes at 0x%llx", wishes->preferred,
-					 wishes->flags, (unsigned long long)wishes->length, (unsigned long long)wishes->start);
+		return tandem_fail_errno(error, "setting location %u, flags 0x%x and granularity %u for %llu bytes at 0x%llx",
+					 wishes->preferred, wishes->flags, wishes->granularity,
+					 (unsigned long long)wishes->length, (unsigned long long)wishes->start);
 	return 0;
 }
 
@@ -51,5 +53,19 @@ int tandem_pages(struct tandem_device *device, const void *address, size_t bytes
 
 	if (error)
 		return tandem_fail_errno(error, "asking where %zu bytes at %p are", bytes, address);
+	return 0;
+}
+
+int tandem_retry(struct tandem_device *device, unsigned int mode, enum tandem_retry_mode *now)
+{
+	struct tandem_ioc_retry retry = {.mode = mode};
+	int error = tandem_ioctl(device, TANDEM_IOC_RETRY, &retry);
+
+	if (error == EBUSY)
+		return tandem_fail_errno(error, "setting retry mode %u: destroy the device's queues first", mode);
+	if (error)
+		return tandem_fail_errno(error, "setting retry mode %u", mode);
+	if (now)
+		*now = (enum tandem_retry_mode)retry.mode;
 	return 0;
 }

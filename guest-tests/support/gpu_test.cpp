@@ -118,6 +118,9 @@ void GpuTest::SetUp()
 
 	ASSERT_OK(opened);
 	device_.emplace(opened.take());
+	configure(*device_);
+	if (HasFatalFailure())
+		return;
 	auto made = device_->queue();
 	ASSERT_OK(made);
 	queue_.emplace(made.take());

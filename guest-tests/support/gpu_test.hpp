@@ -124,6 +124,8 @@ class GpuTest : public ::testing::Test {
 protected:
 	void SetUp() override;
 
+	virtual void configure(tandem::Device &) {} /* opened just now, without queues */
+
 	tandem::Device &device() { return *device_; }
 	tandem::Queue &queue() { return *queue_; }
 	tandem::Kernel kernel(const char *name, const char *file = nullptr);

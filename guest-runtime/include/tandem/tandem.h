@@ -106,8 +106,8 @@ int tandem_prefetch(struct tandem_device *device, const void *address, size_t by
 		    uint64_t *moved);
 
 /*
- * Wishes for a range of addresses: where its pages are preferred, and TANDEM_RANGE_* flags. wishes->fields says which of the two
- * are set. They hold until they are set anew, whatever is mapped there meanwhile, or until the device is closed.
+ * Wishes for a range of addresses: where its pages are preferred, TANDEM_RANGE_* flags, and how much one fault moves.
+ * wishes->fields says which of the three are set. They hold until they are set anew, whatever is mapped there meanwhile, or until the device is closed.
  */
 int tandem_range_set(struct tandem_device *device, const struct tandem_ioc_range *wishes);
 
@@ -116,6 +116,13 @@ int tandem_range_get(struct tandem_device *device, const void *address, struct t
 
 /* Where pages are at this moment, a byte each (TANDEM_PAGE_*): bytes / 4096 of them, bytes at most 1 GiB. Moves nothing. */
 int tandem_pages(struct tandem_device *device, const void *address, size_t bytes, uint8_t *pages);
+
+/*
+ * Whether GPU accesses that find no translation are made good wherever the process has memory (TANDEM_RETRY_ON, as after
+ * tandem_open()) or only where TANDEM_RANGE_ACCESSED_BY was set beforehand. mode 0 only asks; now (may be NULL) takes what holds
+ * then. TANDEM_ERROR_BUSY: the device has queues.
+ */
+int tandem_retry(struct tandem_device *device, unsigned int mode, enum tandem_retry_mode *now);
 
 /* ---- kernels ---- */
 

@@ -238,13 +238,19 @@ public:
 	/* Where pages of the range are preferred from now on; its flags stay as they are. */
 	Outcome prefer(const void *address, std::size_t bytes, tandem_location location) const
 	{
-		return set_range(address, bytes, TANDEM_RANGE_PREFERRED, location, 0);
+		return set_range(address, bytes, {.fields = TANDEM_RANGE_PREFERRED, .preferred = location});
 	}
 
 	/* The range's TANDEM_RANGE_* flags from now on; the preferred location stays as it is. */
 	Outcome advise(const void *address, std::size_t bytes, std::uint32_t flags) const
 	{
-		return set_range(address, bytes, TANDEM_RANGE_FLAGS, TANDEM_LOCATION_NONE, flags);
+		return set_range(address, bytes, {.fields = TANDEM_RANGE_FLAGS, .flags = flags});
+	}
+
+	/* Log2 of the bytes that one fault in the range moves from now on; 0: as the driver thinks best. */
+	Outcome set_granularity(const void *address, std::size_t bytes, std::uint32_t granularity) const
+	{
+		return set_range(address, bytes, {.fields = TANDEM_RANGE_GRANULARITY, .granularity = granularity});
 	}
 
 	Result<tandem_ioc_range> range(const void *address) const
@@ -262,6 +268,10 @@ public:
 		return result;
 	}
 
+	/* See tandem_retry(). */
+	Outcome set_retry(tandem_retry_mode mode) const { return outcome(tandem_retry(get(), mode, nullptr)); }
+	Result<tandem_retry_mode> retry() const { return obtain<tandem_retry_mode>(tandem_retry, get(), 0u); }
+
 	/* See tandem_module_find(). */
 	Result<Module> module(const char *name) const
 	{
@@ -269,16 +279,20 @@ public:
 	}
 
 private:
-	Outcome set_range(const void *address, std::size_t bytes, std::uint32_t fields, tandem_location location,
-			  std::uint32_t flags) const
+	struct Wishes {
+		std::uint32_t fields = 0, preferred = 0, flags = 0, granularity = 0;
+	};
+
+	Outcome set_range(const void *address, std::size_t bytes, const Wishes &what) const
 	{
 		tandem_ioc_range wishes{};
 
 		wishes.start = reinterpret_cast<std::uintptr_t>(address);
 		wishes.length = bytes;
-		wishes.fields = fields;
-		wishes.preferred = location;
-		wishes.flags = flags;
+		wishes.fields = what.fields;
+		wishes.preferred = what.preferred;
+		wishes.flags = what.flags;
+		wishes.granularity = what.granularity;
 		return outcome(tandem_range_set(get(), &wishes));
 	}
 
