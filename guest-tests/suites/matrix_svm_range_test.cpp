@@ -166,18 +166,19 @@ protected:
 	void work() override
 	{
 		AtHome region(overlap_.pages * page_bytes, 1);
+		const bool unmaps = overlap_.ranges[1].pages == 0;
 		for (unsigned number = 0; number < overlap_.ranges.size(); number++)
 			lay(region, number, first_granularity + number);
-		expect_ranges(region, overlap_.ranges.size());
+		expect_ranges(region);
 		expect_places(region);
 		expect_usable(region.get(), region.bytes(), 1);
-		if (overlap_.ranges[1].pages == 0)
+		if (unmaps)
 			ASSERT_SYS(munmap(region.get(), region.bytes()));
-		for (unsigned number = overlap_.ranges.size(); number-- > 0;) {
+		for (unsigned number = overlap_.ranges.size(); number-- > 0;)
 			lay(region, number, 0);
-			EXPECT_EQ(granularity_at(region, overlap_.ranges[number].first), 0u);
-		}
-		if (overlap_.ranges[1].pages == 0)
+		for (std::uint64_t page = 0; page < overlap_.pages; page++)
+			EXPECT_EQ(granularity_at(region, page), 0u) << "page " << page;
+		if (unmaps)
 			EXPECT_EQ(count(region.get(), region.bytes(), TANDEM_PAGE_ABSENT), overlap_.pages);
 		else
 			expect_usable(region.get(), region.bytes(), 2);
@@ -209,12 +210,12 @@ private:
 		return page >= first && page < first + pages;
 	}
 
-	void expect_ranges(const AtHome &region, unsigned laid)
+	void expect_ranges(const AtHome &region)
 	{
 		for (std::uint64_t page = 0; page < overlap_.pages; page++) {
 			std::uint32_t expected = 0;
 
-			for (unsigned number = 0; number < laid; number++)
+			for (unsigned number = 0; number < overlap_.ranges.size(); number++)
 				if (is_in(page, number))
 					expected = first_granularity + number;
 			EXPECT_EQ(granularity_at(region, page), expected) << "page " << page;
