@@ -365,11 +365,14 @@ DEVMEM_TEST(DevmemPolicy, bad_requests_are_refused)
 	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_PREFERRED, there, 0, 0, {}}), 0);
 	EXPECT_EQ(ranged({base + 1, bytes, TANDEM_RANGE_PREFERRED, there, 0, 0, {}}), EINVAL);
 	EXPECT_EQ(ranged({base, 0 - base, TANDEM_RANGE_PREFERRED, there, 0, 0, {}}), EINVAL);
-	EXPECT_EQ(ranged({base, bytes, 4, 0, 0, 0, {}}), EINVAL);
+	EXPECT_EQ(ranged({base, bytes, 8, 0, 0, 0, {}}), EINVAL);
 	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_PREFERRED, 3, 0, 0, {}}), EINVAL);
 	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_FLAGS, 0, 8, 0, {}}), EINVAL);
+	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_GRANULARITY, 0, 0, TANDEM_GRANULARITY_MIN - 1, {}}), EINVAL);
+	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_GRANULARITY, 0, 0, TANDEM_GRANULARITY_MAX + 1, {}}), EINVAL);
 	EXPECT_EQ(ranged({base, bytes, TANDEM_RANGE_FLAGS, 0, 0, 1, {}}), EINVAL);
 	EXPECT_EQ(ranged({base, 0, 0, 0, 0, 0, {1, 0}}, TANDEM_IOC_RANGE_GET), EINVAL);
+	EXPECT_EQ(ranged({base, 0, 0, 0, 0, TANDEM_GRANULARITY_MIN, {}}, TANDEM_IOC_RANGE_GET), EINVAL);
 	EXPECT_EQ(asked({base, bytes, to, {}}), 0);
 	EXPECT_EQ(asked({base, bytes, 8, {}}), EFAULT);
 	EXPECT_EQ(asked({base, (1ull << 30) + page_bytes, to, {}}), EINVAL);
