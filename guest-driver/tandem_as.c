@@ -401,6 +401,7 @@ out:
 void tandem_as_teardown(struct tandem_as *as)
 {
 	tandem_as_stop(as);
+	tandem_gate_pass(&as->tdev->gates, TANDEM_GATE_TEARDOWN);
 	mutex_lock(&as->setup_lock);
 	tandem_as_undo(as);
 	mutex_unlock(&as->setup_lock);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * /sys/kernel/debug/tandem0: stats, address_spaces, counters, registers, and inject for the test
- * hooks. What stands there about VRAM comes from tandem_vram_debugfs.c.
+ * hooks. What stands there about VRAM comes from tandem_vram_debugfs.c, the driver's own hooks for
+ * tests from tandem_test_debugfs.c.
  */
 #include <linux/debugfs.h>
+#include <linux/fault-inject.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -25,6 +27,8 @@ static int tandem_debugfs_stats_show(struct seq_file *seq, void *unused)
 			   atomic64_read(&stats->interrupts[i]));
 	seq_printf(seq, "fault_records %lld\n", atomic64_read(&stats->fault_records));
 	seq_printf(seq, "fault_records_stale %lld\n", atomic64_read(&stats->fault_records_stale));
+	seq_printf(seq, "fault_records_flushed %lld\n",
+		   atomic64_read(&stats->fault_records_flushed));
 	seq_printf(seq, "events %lld\n", atomic64_read(&stats->events));
 	seq_printf(seq, "commands %lld\n", atomic64_read(&stats->commands));
 	seq_printf(seq, "invalidations %lld\n", atomic64_read(&stats->invalidations));
@@ -236,12 +240,17 @@ void tandem_debugfs_init(struct tandem_device *tdev)
 	debugfs_create_file("address_spaces", 0444, dir, tdev, &tandem_debugfs_address_spaces_fops);
 	debugfs_create_file("counters", 0444, dir, tdev, &tandem_debugfs_counters_fops);
 	debugfs_create_file("registers", 0400, dir, tdev, &tandem_debugfs_registers_fops);
+#ifdef CONFIG_FAULT_INJECTION_DEBUG_FS
+	fault_create_debugfs_attr("fail_page_table", dir, &tandem_fail_page_table);
+#endif
 	tandem_vram_debugfs_init(tdev, dir);
+	tandem_test_debugfs_init(tdev, dir);
 	debugfs_create_file("inject", 0200, dir, tdev, &tandem_debugfs_inject_fops);
 }
 
-/* Waits for whoever is in one of the files. */
+/* Waits for whoever is in one of the files; nobody can open a gate afterwards. */
 void tandem_debugfs_fini(struct tandem_device *tdev)
 {
 	debugfs_remove(tdev->debugfs);
+	tandem_gates_set(&tdev->gates, 0);
 }

@@ -19,6 +19,7 @@
 
 #include "tandem_abi.h"
 #include "tandem_exclusive.h"
+#include "tandem_gate.h"
 #include "tandem_uapi.h"
 #include "tandem_vram.h"
 
@@ -101,6 +102,7 @@ struct tandem_device_stats {
 	atomic64_t interrupts[TANDEM_VECTOR_COUNT];
 	atomic64_t fault_records;
 	atomic64_t fault_records_stale; /* of an address space that is no more */
+	atomic64_t fault_records_flushed; /* forgotten on request: the device has them anew */
 	atomic64_t events;
 	atomic64_t commands;
 	atomic64_t invalidations;
@@ -161,6 +163,7 @@ struct tandem_device {
 	struct tandem_vram vram;
 
 	struct work_struct recovery;
+	struct tandem_gates gates;
 	struct tandem_device_stats stats;
 };
 
@@ -234,6 +237,7 @@ struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_i
 					   enum tandem_wait_mode mode);
 bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
 			    enum tandem_wait_mode mode);
+void tandem_invalidate_good(struct tandem_as *as, u64 start, u64 end);
 
 /* tandem_irq.c */
 int tandem_irq_init(struct tandem_device *tdev);
@@ -248,6 +252,8 @@ int tandem_event_command_error(struct tandem_device *tdev, u64 seqno);
 
 /* tandem_fault.c */
 void tandem_fault_drain(struct tandem_device *tdev);
+void tandem_fault_flush(struct tandem_device *tdev);
+int tandem_fault_settle(struct tandem_device *tdev, unsigned int timeout_ms);
 
 /* tandem_reset.c */
 int tandem_device_start(struct tandem_device *tdev);

@@ -101,6 +101,7 @@ static struct tandem_device *tandem_device_create(struct pci_dev *pdev)
 	spin_lock_init(&tdev->hw_lock);
 	spin_lock_init(&tdev->queue_lock);
 	init_rwsem(&tdev->mmio_lock);
+	tandem_gates_init(&tdev->gates);
 	mutex_init(&tdev->spaces_lock);
 	INIT_LIST_HEAD(&tdev->spaces);
 	xa_init(&tdev->by_pasid);

@@ -43,14 +43,25 @@ static bool tandem_block_is_young(struct tandem_vram *vram, struct tandem_block 
 	return young;
 }
 
-/* Takes the first block of the list that may go; nobody gets pages of it from now on. */
-static struct tandem_block *tandem_evict_take(struct tandem_vram *vram)
+/* vram->lock held. The block stands in the list of those in use, and nobody has claimed it. */
+static bool tandem_block_may_go(const struct tandem_block *block)
 {
-	struct tandem_block *block;
+	return block->used && !block->claimed && !list_empty(&block->node);
+}
+
+/*
+ * Takes this block, or the first of the list if it is NULL, if it may go; nobody gets pages of it
+ * from now on.
+ */
+static struct tandem_block *tandem_evict_take(struct tandem_vram *vram, struct tandem_block *block)
+{
 	unsigned long flags;
 
 	spin_lock_irqsave(&vram->lock, flags);
-	block = list_first_entry_or_null(&vram->lru, struct tandem_block, node);
+	if (!block)
+		block = list_first_entry_or_null(&vram->lru, struct tandem_block, node);
+	else if (!tandem_block_may_go(block))
+		block = NULL;
 	if (block) {
 		list_del_init(&block->node);
 		block->evicting = true;
@@ -69,13 +80,13 @@ static struct tandem_block *tandem_evict_choose(struct tandem_vram *vram)
 	unsigned int i;
 
 	for (i = 0; i < vram->block_count; i++) {
-		struct tandem_block *block = tandem_evict_take(vram);
+		struct tandem_block *block = tandem_evict_take(vram, NULL);
 
 		if (!block || !tandem_block_is_young(vram, block))
 			return block;
 		tandem_vram_settle(vram, block);
 	}
-	return tandem_evict_take(vram);
+	return tandem_evict_take(vram, NULL);
 }
 
 /* ---- how ---- */
@@ -136,6 +147,27 @@ static bool tandem_evict_one(struct tandem_vram *vram)
 	}
 	mutex_unlock(&vram->evict_lock);
 	return emptied;
+}
+
+/*
+ * Evicts the block that this page lies in, or whichever would go next (TANDEM_EVICT_ANY). -ENOENT:
+ * nothing of it is in use. -EBUSY: it cannot go now.
+ */
+int tandem_vram_evict(struct tandem_vram *vram, u64 index)
+{
+	struct tandem_block *block;
+	int ret = -EBUSY;
+
+	if (index == TANDEM_EVICT_ANY)
+		return tandem_evict_one(vram) ? 0 : -EBUSY;
+	if (!tandem_vram_is_used(vram, index))
+		return -ENOENT;
+	mutex_lock(&vram->evict_lock);
+	block = tandem_evict_take(vram, &vram->blocks[index / TANDEM_BLOCK_PAGES]);
+	if (block && tandem_evict_block(vram, block, TANDEM_MIGRATE_EVICT))
+		ret = 0;
+	mutex_unlock(&vram->evict_lock);
+	return ret;
 }
 
 /* ---- rooms ---- */
@@ -234,7 +266,7 @@ void tandem_vram_evacuate(struct tandem_vram *vram)
 	while ((left = READ_ONCE(vram->used_pages) + READ_ONCE(vram->promised_pages) +
 		       READ_ONCE(vram->claimed_pages))) {
 		mutex_lock(&vram->evict_lock);
-		block = tandem_evict_take(vram);
+		block = tandem_evict_take(vram, NULL);
 		if (!block || !tandem_evict_block(vram, block, TANDEM_MIGRATE_REMOVE))
 			usleep_range(100, 1000);
 		mutex_unlock(&vram->evict_lock);

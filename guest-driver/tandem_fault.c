@@ -8,6 +8,8 @@
  * successor: a PASID is given away only after UNBIND completed and the buffer was drained
  * (tandem_as_teardown).
  */
+#include <linux/delay.h>
+
 #include "tandem_as.h"
 #include "tandem_trace.h"
 
@@ -68,4 +70,93 @@ void tandem_fault_drain(struct tandem_device *tdev)
 	tandem_write32(tdev, ring->reg_get, ring->get);
 out:
 	spin_unlock_irqrestore(&ring->lock, flags);
+}
+
+/* ---- on request ---- */
+
+static unsigned int tandem_inbox_forget(struct tandem_fault_inbox *inbox)
+{
+	unsigned int count;
+
+	spin_lock_irq(&inbox->lock);
+	count = inbox->count;
+	inbox->count = 0;
+	spin_unlock_irq(&inbox->lock);
+	return count;
+}
+
+/* Forgets the records in the buffer; returns how many. */
+static unsigned int tandem_fault_forget(struct tandem_device *tdev)
+{
+	struct tandem_report_ring *ring = &tdev->fault;
+	unsigned int count = 0;
+	unsigned long flags;
+
+	spin_lock_irqsave(&ring->lock, flags);
+	if (READ_ONCE(tdev->hw) == TANDEM_HW_UP) {
+		/* Pairs with the device's release of PUT, as in tandem_fault_drain(). */
+		u32 put = smp_load_acquire(ring->put);
+
+		count = put - ring->get;
+		ring->get = put;
+		tandem_write32(tdev, ring->reg_get, put);
+	}
+	spin_unlock_irqrestore(&ring->lock, flags);
+	return count;
+}
+
+/*
+ * Forgets every fault that nobody serves yet, and has the device try all accesses again that wait:
+ * those that still find nothing are recorded anew. So nothing is lost.
+ */
+void tandem_fault_flush(struct tandem_device *tdev)
+{
+	unsigned int count = tandem_fault_forget(tdev);
+	struct tandem_as *as;
+
+	mutex_lock(&tdev->spaces_lock);
+	list_for_each_entry(as, &tdev->spaces, node) {
+		struct tandem_command replay = {
+			.type = TANDEM_COMMAND_REPLAY,
+			.pasid = as->pasid,
+		};
+
+		count += tandem_inbox_forget(as->faults);
+		if (as->translation == TANDEM_TRANSLATION_MIRROR)
+			tandem_as_post(as, &replay);
+	}
+	mutex_unlock(&tdev->spaces_lock);
+	atomic64_add(count, &tdev->stats.fault_records_flushed);
+}
+
+/* Does any fault that the device has reported, or has no room to report, wait for its service? */
+static bool tandem_fault_waits(struct tandem_device *tdev)
+{
+	struct tandem_as *as;
+	bool waits = false;
+
+	down_read(&tdev->mmio_lock);
+	if (!tandem_device_is_gone(tdev))
+		waits = tandem_read32(tdev, TANDEM_REG_STATUS) & TANDEM_STATUS_FAULT_OVERFLOW;
+	up_read(&tdev->mmio_lock);
+	tandem_fault_drain(tdev);
+	mutex_lock(&tdev->spaces_lock);
+	list_for_each_entry(as, &tdev->spaces, node)
+		waits |= READ_ONCE(as->faults->count) || work_busy(&as->service);
+	mutex_unlock(&tdev->spaces_lock);
+	return waits;
+}
+
+/* Waits until no fault waits. -ETIMEDOUT; -EINTR. */
+int tandem_fault_settle(struct tandem_device *tdev, unsigned int timeout_ms)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+
+	while (tandem_fault_waits(tdev)) {
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
+		if (msleep_interruptible(1))
+			return -EINTR;
+	}
+	return 0;
 }

@@ -42,8 +42,8 @@ struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_i
 	}
 	entry->pasid = as->pasid;
 	entry->tgid = task_tgid_nr(current);
-	entry->flags = mode == TANDEM_MAY_SLEEP ? TANDEM_INVALIDATE_INTERRUPT :
-						  TANDEM_INVALIDATE_NOWAIT;
+	entry->flags |= mode == TANDEM_MAY_SLEEP ? TANDEM_INVALIDATE_INTERRUPT :
+						   TANDEM_INVALIDATE_NOWAIT;
 	fence = tandem_ring_submit(&as->tdev->invalidate, entry, as->epoch);
 	if (fence.seqno) {
 		tandem_invalidate_count(as, entry->cause);
@@ -68,4 +68,21 @@ bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
 	atomic64_add(begin, &as->stats.invalidate_wait_ns);
 	trace_tandem_fence(as->pasid, fence.seqno, begin, reached);
 	return reached;
+}
+
+/*
+ * Drops the device's translations of the range though nothing has changed, or all of the address
+ * space's if the range is everything: the next access finds the same ones again.
+ */
+void tandem_invalidate_good(struct tandem_as *as, u64 start, u64 end)
+{
+	struct tandem_invalidate entry = {
+		.start = start,
+		.end = end,
+		.flags = start == 0 && end == TANDEM_VA_LIMIT ? TANDEM_INVALIDATE_ALL : 0,
+	};
+
+	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
+	tandem_invalidate_wait(as, tandem_invalidate_send(as, &entry, TANDEM_MAY_SLEEP),
+			       TANDEM_MAY_SLEEP);
 }

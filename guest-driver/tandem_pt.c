@@ -15,6 +15,7 @@
  * (tandem_iova.h).
  */
 #include <linux/dma-mapping.h>
+#include <linux/fault-inject.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -25,11 +26,15 @@
 #define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
 #define TANDEM_STATUS_BITS (TANDEM_PTE_ACCESSED | TANDEM_PTE_DIRTY)
 
+DECLARE_FAULT_ATTR(tandem_fail_page_table);
+
 static struct tandem_table *tandem_table_alloc(struct tandem_pt *pt, int level)
 {
 	unsigned int children = level ? TANDEM_PT_ENTRIES : 0;
 	struct tandem_table *table;
 
+	if (should_fail(&tandem_fail_page_table, TANDEM_PT_BYTES))
+		return NULL;
 	table = kzalloc(struct_size(table, children, children), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return NULL;

@@ -16,6 +16,7 @@
 
 #include "tandem_abi.h"
 
+struct fault_attr;
 struct tandem_iova;
 
 struct tandem_table {
@@ -55,6 +56,8 @@ static inline bool tandem_pte_is_system_atomic(u64 pte)
 	return (pte & TANDEM_PTE_VALID) && (pte & TANDEM_PTE_ATOMIC) &&
 	       FIELD_GET(TANDEM_PTE_APERTURE, pte) == TANDEM_APERTURE_SYSTEM;
 }
+
+extern struct fault_attr tandem_fail_page_table; /* of tables of the device's: all GPUs */
 
 int tandem_pt_init(struct tandem_pt *pt, struct tandem_device *tdev);
 void tandem_pt_fini(struct tandem_pt *pt);

@@ -116,8 +116,9 @@ u32 tandem_vram_named(struct tandem_vram *vram, u64 index, u64 *va);
 
 extern struct fault_attr tandem_fail_vram; /* of tandem_vram_alloc_*(): all GPUs */
 
-/* tandem_vram_debugfs.c */
+/* tandem_vram_debugfs.c, tandem_test_debugfs.c */
 void tandem_vram_debugfs_init(struct tandem_device *tdev, struct dentry *dir);
+void tandem_test_debugfs_init(struct tandem_device *tdev, struct dentry *dir);
 
 static inline bool tandem_vram_is_there(const struct tandem_vram *vram)
 {
@@ -145,5 +146,8 @@ int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole
 			struct tandem_room *room);
 int tandem_vram_bring_home(struct tandem_vram *vram);
 void tandem_vram_evacuate(struct tandem_vram *vram);
+
+#define TANDEM_EVICT_ANY U64_MAX
+int tandem_vram_evict(struct tandem_vram *vram, u64 index);
 
 #endif
