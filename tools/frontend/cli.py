@@ -64,6 +64,7 @@ host:  the hardware model's tests, the front end's and the tools' own, and QEMU'
 guest: the GoogleTest suites, many cases to a boot. A panic or a hang fails the test that ran, the guest boots again, and the
        remaining ones follow. A complaint in the kernel's log fails the test that caused it.
 hmm:   of these only Linux's own hmm-tests, unmodified, on four GPUs (docs/hmm-tests.md)
+matrix: what GPU vendors' own suites check, by the tests that docs/matrix.md names, in the guest; ends with a table of results
 The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
 
 examples:
@@ -74,6 +75,7 @@ examples:
   ./tandem test guest --filter '*Fork*' --gpu l1-ways=1
   ./tandem test hmm
   ./tandem test --junit results.xml
+  ./tandem test matrix --table results.md
   ./tandem test --list
 """
 
@@ -205,9 +207,11 @@ def _add_list(subparsers):
 def _add_test(subparsers):
     parser = _subparser(subparsers, "test", "run the tests, on the host and in the guest", TEST_EPILOG,
                         "test_runner:test_command")
-    parser.add_argument("where", nargs="?", choices=("all", "host", "guest", "hmm"), default="all", help="which (default: all)")
+    parser.add_argument("where", nargs="?", choices=("all", "host", "guest", "hmm", "matrix"), default="all",
+                        help="which (default: all)")
     parser.add_argument("--filter", metavar="GLOB", help="only tests whose Suite.Name matches, for example 'Tlb.*'")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
+    parser.add_argument("--table", metavar="FILE", help="write the results of the matrix as Markdown: behaviour, origin, result")
     parser.add_argument("--list", action="store_true", dest="list_only", help="show the tests, run none")
     parser.add_argument("--sanitize", action="store_true",
                         help="with 'host': only the hardware model's tests, built with AddressSanitizer and UBSan")

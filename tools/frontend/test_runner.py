@@ -7,7 +7,7 @@ import fnmatch
 import sys
 from pathlib import Path
 
-from . import guest_tests, host_tests, junit, sanitized
+from . import guest_tests, host_tests, junit, matrix, sanitized
 from .machine import time_scale
 from .recorder import Recorder, run_to_the_end
 from .results import FAILED, Reporter, TestResult
@@ -25,9 +25,11 @@ GUEST_PARTS = {"hmm": ("hmm-tests",)}
 class Plan:
     """The tests of a program that match the filter; a program that cannot list its tests is itself a failure."""
 
-    def __init__(self, pattern, reporter):
+    def __init__(self, pattern, reporter, rows=None):
+        """rows: of the matrix; then only what they name."""
         self._pattern = pattern
         self._reporter = reporter
+        self._rows = rows
 
     def names(self, program):
         try:
@@ -36,7 +38,11 @@ class Plan:
             if self._pattern is None:
                 self._reporter.add(TestResult(program.group, "Program.ListsItsTests", FAILED, message=str(error)))
             return []
-        return [name for name in names if self._pattern is None or fnmatch.fnmatchcase(name, self._pattern)]
+        return [name for name in names if self._wants(name)]
+
+    def _wants(self, name):
+        return ((self._pattern is None or fnmatch.fnmatchcase(name, self._pattern))
+                and (self._rows is None or matrix.selects(self._rows, name)))
 
 
 def run_host(programs, plan, reporter, limit):
@@ -71,35 +77,47 @@ def print_tests(programs, plan):
 
 
 def finish(reporter, args):
-    if args.junit:
-        junit.write(args.junit, reporter.results)
+    if args.junit or args.table or args.where == "matrix":
+        write_results(reporter, args, matrix.load())
     if not reporter.results:
         print("tandem: no test " + (f"matches '{args.filter}'" if args.filter else "was found"), file=sys.stderr)
     reporter.say(reporter.last_line())
     return OK if reporter.results and not reporter.count(FAILED) else STATUS_FAILED
 
 
-def check_junit_path(path):
+def write_results(reporter, args, rows):
+    """As files, and after a run of the matrix its table for the person who reads."""
+    if args.junit:
+        junit.write(args.junit, reporter.results, lambda name: [("origin", origin) for origin in matrix.origins(rows, name)])
+    text = matrix.table(rows, reporter.results)
+    if args.table:
+        Path(args.table).write_text(text)
+    if args.where == "matrix":
+        reporter.say("\n" + text)
+
+
+def check_paths(args):
     """Find out now, not after ten minutes of tests."""
-    if path:
+    for option, path in (("--junit", args.junit), ("--table", args.table)):
+        if not path:
+            continue
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a"):
                 pass
         except OSError as error:
-            raise UsageError(f"--junit {path}: {error.strerror}") from error
+            raise UsageError(f"{option} {path}: {error.strerror}") from error
 
 
 def discover(args, artifacts, base, scratch):
     """(programs on the host, sessions of the guest), as far as they were asked for."""
     host, sessions = [], []
-    if args.where in GUEST_PARTS:
-        return [], guest_tests.discover(artifacts, base, base.gpu, guest_variables(args), only=GUEST_PARTS[args.where])
-    if args.where != "guest":
+    if args.where in ("all", "host"):
         host += host_tests.discover(artifacts, scratch)
-    if args.where != "host":
+    if args.where in ("all", "guest"):
         host += host_tests.python_programs("guest_")
-        sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args))
+    if args.where != "host":
+        sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args), only=GUEST_PARTS.get(args.where))
     return host, sessions
 
 
@@ -122,14 +140,15 @@ def sanitize_command(args):
 
 
 def test_command(args):
-    check_junit_path(args.junit)
+    check_paths(args)
     if args.sanitize:
         return sanitize_command(args)
     base = machine_config(args)
-    kinds = (HOST_KINDS if args.where not in ("guest", *GUEST_PARTS) else ()) + (GUEST_KINDS if args.where != "host" else ())
+    rows = matrix.load() if args.where == "matrix" else None
+    kinds = (HOST_KINDS if args.where in ("all", "host") else ()) + (GUEST_KINDS if args.where != "host" else ())
     artifacts = ensure(args, *dict.fromkeys(kinds))
     reporter = Reporter()
-    plan = Plan(args.filter, reporter)
+    plan = Plan(args.filter, reporter, rows)
     with host_tests.scratch_directory() as scratch:
         host, sessions = discover(args, artifacts, base, scratch)
         if args.list_only:
