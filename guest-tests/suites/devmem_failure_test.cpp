@@ -5,53 +5,14 @@
  * property test-hooks=on.
  */
 #include "devmem_test.hpp"
+#include "failing.hpp"
 
 using namespace devmem_test;
 
 namespace {
 
-/* Linux fails the calling process's page allocations of at least that order: so many of them, each with that probability. */
-class FailingAllocations {
-public:
-	FailingAllocations(int order, int percent, int times)
-	{
-		set("task-filter", "Y"), set("ignore-gfp-wait", "N"), set("ignore-gfp-highmem", "N"), set("verbose", "0");
-		set("min-order", std::to_string(order)), set("interval", "1"), set("space", "0");
-		set("probability", std::to_string(percent)), set("times", std::to_string(times));
-		write_file("/proc/self/make-it-fail", "1");
-	}
-	~FailingAllocations()
-	{
-		write_file("/proc/self/make-it-fail", "0");
-		set("times", "0");
-	}
-
-private:
-	static void set(const std::string &name, const std::string &value)
-	{
-		write_file("/sys/kernel/debug/fail_page_alloc/" + name, value);
-	}
-};
-
-/* The driver's allocations in video memory. */
-class FailingVram {
-public:
-	FailingVram(int percent, int times)
-	{
-		set("verbose", "0"), set("interval", "1"), set("probability", std::to_string(percent)), set("times", std::to_string(times));
-	}
-	~FailingVram() { set("probability", "0"), set("times", "0"); }
-
-private:
-	static void set(const std::string &name, const std::string &value)
-	{
-		write_file(ledger::debugfs(0, "fail_vram/" + name), value);
-	}
-};
-
 class DevmemFailure : public PrivateTest {
 protected:
-	static void fail_copies(unsigned count) { write_file(ledger::debugfs(0, "test_copy_fail"), std::to_string(count)); }
 	static void inject(const std::string &words) { write_file(ledger::debugfs(0, "inject"), words); }
 };
 
@@ -64,7 +25,7 @@ DEVMEM_TEST(DevmemFailure, video_memory_runs_out_in_the_middle)
 		ASSERT_SYS(madvise(region.get(), region.bytes(), round % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
 		fill(region.get(), region.bytes(), round);
 		{
-			FailingVram failing(50, 1000);
+			FailingDriver failing("fail_vram", 50, 1000);
 			auto moved = device().prefetch(region.get(), region.bytes(), TANDEM_LOCATION_DEVICE);
 			EXPECT_TRUE(moved || moved.error().status == TANDEM_ERROR_MEMORY) << moved.error().text;
 			EXPECT_TRUE(gpu_holds(region.get(), bytes, round));
@@ -166,7 +127,7 @@ DEVMEM_TEST(DevmemFailure, everything_fails_now_and_then_under_fire)
 	ASSERT_GPU(tally(), tally().start(region.get(), 8 * pages, TALLY_ATOMIC));
 	for (int round = 0; round < 12; round++)
 		ASSERT_GPU(tally(), tally().during([&] {
-			FailingVram no_vram(30, 200);
+			FailingDriver no_vram("fail_vram", 30, 200);
 			FailingAllocations no_pages(0, 30, 200);
 			static_cast<void>(device().prefetch(region.get(), region.bytes(),
 							    round % 2 ? TANDEM_LOCATION_SYSTEM : TANDEM_LOCATION_DEVICE));
