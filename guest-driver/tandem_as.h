@@ -33,6 +33,7 @@ struct tandem_fault {
 	u32 queue;
 	u8 access;  /* enum tandem_access */
 	u8 reason;  /* enum tandem_fault_reason */
+	bool resident_only;
 };
 
 /*
@@ -63,6 +64,7 @@ struct tandem_as_stats {
 	atomic64_t faults;
 	atomic64_t fault_batches;
 	atomic64_t faults_cancelled;
+	atomic64_t faults_skipped;
 	atomic64_t faults_retried;
 	atomic64_t pages_mapped;
 	atomic64_t invalidations;
@@ -160,6 +162,7 @@ struct tandem_mirror_wish {
 	bool read_only;  /* what lies in the system's memory is mapped without WRITE */
 	bool keeps_lock; /* mmap_lock is kept over faults: who would have to drop it fails */
 	u64 revocations; /* as->revocations, from before the grant was asked for */
+	bool resident;   /* what is there now is mapped, and nothing else is done */
 };
 
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,

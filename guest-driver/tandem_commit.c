@@ -127,6 +127,15 @@ static int tandem_window_refusal(struct tandem_as *as, struct tandem_window *win
 	return -EREMOTE;
 }
 
+/* The same for what is mapped as far as it is there: only one leaf for all of it can fail. */
+static int tandem_window_resident_error(struct tandem_as *as, const struct tandem_window *window)
+{
+	return tandem_window_is_huge(window) &&
+			       !tandem_mirror_pte(as, &window->wish, tandem_window_pfn(window)) ?
+		       -EFAULT :
+		       0;
+}
+
 /*
  * Chunk lock held, the sequence is still good: can the device have every page asked for?
  * -EHWPOISON: one of them is lost. -EREMOTE: one lies in a GPU that this one cannot reach, and that
@@ -138,6 +147,8 @@ static int tandem_window_can_map(struct tandem_as *as, struct tandem_window *win
 
 	if (window->prepared && tandem_window_is_huge(window))
 		window->in_pages = tandem_block_is_lost(hmm_pfn_to_page(tandem_window_pfn(window)));
+	if (window->wish.resident)
+		return tandem_window_resident_error(as, window);
 	for (i = tandem_window_first(window); i < tandem_window_last(window); i++) {
 		if (tandem_mirror_pte(as, &window->wish, window->pfns[i]))
 			continue;
@@ -171,8 +182,9 @@ static unsigned int tandem_window_map(struct tandem_as *as, struct tandem_window
 /* The block of VRAM that the page asked for lies in is not the next to be evicted. */
 static void tandem_window_touch(struct tandem_as *as, const struct tandem_window *window)
 {
-	struct page *page = hmm_pfn_to_page(tandem_window_pfn(window));
-	struct tandem_vram *vram = tandem_page_vram(page);
+	unsigned long pfn = tandem_window_pfn(window);
+	struct page *page = pfn & HMM_PFN_VALID ? hmm_pfn_to_page(pfn) : NULL;
+	struct tandem_vram *vram = page ? tandem_page_vram(page) : NULL;
 
 	if (vram)
 		tandem_vram_touch(vram, tandem_page_index(vram, page));

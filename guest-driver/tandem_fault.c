@@ -24,6 +24,7 @@ static void tandem_fault_push(struct tandem_fault_inbox *inbox,
 			.queue = record->queue,
 			.access = record->access,
 			.reason = record->reason,
+			.resident_only = record->flags & TANDEM_FAULT_RESIDENT_ONLY,
 		};
 	spin_unlock(&inbox->lock);
 }

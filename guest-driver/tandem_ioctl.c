@@ -88,8 +88,6 @@ static int tandem_ioctl_destroy(struct tandem_as *as, struct tandem_ioc_queue_de
 
 static int tandem_ioctl_stats(struct tandem_as *as, struct tandem_ioc_stats *args)
 {
-	if (args->reserved)
-		return -EINVAL;
 	tandem_stats_as(as, args);
 	return 0;
 }

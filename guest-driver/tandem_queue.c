@@ -25,7 +25,9 @@ static int tandem_queue_check(const struct tandem_ioc_queue_create *args)
 {
 	u64 scratch;
 
-	if (args->flags || args->reserved0 || args->reserved[0] || args->reserved[1])
+	if (args->flags & ~TANDEM_QUEUE_RESIDENT_ONLY)
+		return -EINVAL;
+	if (args->reserved0 || args->reserved[0] || args->reserved[1])
 		return -EINVAL;
 	if (args->ring_order < TANDEM_RING_ORDER_MIN || args->ring_order > TANDEM_RING_ORDER_MAX)
 		return -EINVAL;
@@ -134,6 +136,8 @@ static int tandem_queue_submit_create(struct tandem_queue *queue,
 	struct tandem_as *as = queue->as;
 	struct tandem_command command = {
 		.type = TANDEM_COMMAND_QUEUE_CREATE,
+		.flags = args->flags & TANDEM_QUEUE_RESIDENT_ONLY ?
+				 TANDEM_COMMAND_RESIDENT_ONLY : 0,
 		.pasid = as->pasid,
 		.u.queue = {
 			.queue = queue->id,

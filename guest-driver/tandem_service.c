@@ -15,7 +15,7 @@
 #include "tandem_migrate.h"
 #include "tandem_trace.h"
 
-/* What is served last also serves what stands before it. */
+/* What is served last also serves what stands before it. Those that may be skipped come last. */
 static int tandem_fault_rank(const struct tandem_fault *fault)
 {
 	switch (fault->access) {
@@ -32,6 +32,8 @@ static int tandem_fault_compare(const void *left, const void *right)
 {
 	const struct tandem_fault *a = left, *b = right;
 
+	if (a->resident_only != b->resident_only)
+		return a->resident_only ? 1 : -1;
 	if (a->va != b->va)
 		return a->va < b->va ? -1 : 1;
 	return tandem_fault_rank(a) - tandem_fault_rank(b);
@@ -150,6 +152,7 @@ static bool tandem_service_joins(struct tandem_as *as, const struct tandem_fault
 				 const struct tandem_fault *fault)
 {
 	return fault->va == before->va + PAGE_SIZE && fault->access == before->access &&
+	       fault->resident_only == before->resident_only &&
 	       !IS_ALIGNED(fault->va, 1ULL << TANDEM_LEAF_2M) &&
 	       !tandem_service_is_beyond_repair(as, fault) &&
 	       !tandem_mirror_is_mapped(as, fault->va, tandem_fault_is_write(fault),
@@ -159,7 +162,8 @@ static bool tandem_service_joins(struct tandem_as *as, const struct tandem_fault
 /* Does its page have to be had by itself, because atomics are more than a write? */
 static bool tandem_service_takes_page(struct tandem_as *as, const struct tandem_fault *fault)
 {
-	return fault->access == TANDEM_ACCESS_ATOMIC && as->tdev->atomics != TANDEM_ATOMICS_PCIE;
+	return fault->access == TANDEM_ACCESS_ATOMIC && !fault->resident_only &&
+	       as->tdev->atomics != TANDEM_ATOMICS_PCIE;
 }
 
 /* How many faults from this one on ask for the same access to one page behind the other. */
@@ -211,7 +215,7 @@ static void tandem_service_migrate(struct tandem_as *as, const struct tandem_fau
 	struct tandem_moved moved = { 0 };
 
 	wish->around = tandem_fault_around;
-	if (!tandem_policy_wants_vram(as, run->va, run->access))
+	if (wish->resident || !tandem_policy_wants_vram(as, run->va, run->access))
 		return;
 	/* Setup would take the translations of the whole block away, and for nothing. */
 	if (!tandem_mirror_is_in_vram(as, run->va, count))
@@ -248,6 +252,44 @@ static void tandem_service_fault(struct tandem_as *as, const struct tandem_fault
 		tandem_service_cancel(as, fault, tandem_service_status(error));
 }
 
+static void tandem_service_skip(struct tandem_as *as, u64 start, u64 end, u8 access)
+{
+	struct tandem_command command = {
+		.type = TANDEM_COMMAND_SKIP,
+		.pasid = as->pasid,
+		.u.skip = { .start = start, .end = end, .access = access },
+	};
+
+	if (start < end && tandem_as_post(as, &command))
+		atomic64_add((end - start) >> PAGE_SHIFT, &as->stats.faults_skipped);
+}
+
+/*
+ * Pages in a row that a resident-only queue asks for: what the process has there now is mapped, and
+ * the rest is skipped. Nothing fails: why there is nothing makes no difference.
+ */
+static void tandem_service_resident(struct tandem_as *as, const struct tandem_fault *run,
+				    unsigned int count, struct tandem_mirror_wish wish)
+{
+	bool atomic = run->access == TANDEM_ACCESS_ATOMIC;
+	u64 missing = run->va;
+	unsigned int i;
+
+	wish.resident = true;
+	wish.atomic = false;
+	if (tandem_service_map(as, run, count, wish))
+		for (i = 0; count > 1 && i < count; i++)
+			if (!tandem_mirror_is_mapped(as, run[i].va, wish.write, atomic))
+				tandem_service_map(as, &run[i], 1, wish);
+	for (i = 0; i < count; i++) {
+		if (!tandem_mirror_is_mapped(as, run[i].va, wish.write, atomic))
+			continue;
+		tandem_service_skip(as, missing, run[i].va, run->access);
+		missing = run[i].va + PAGE_SIZE;
+	}
+	tandem_service_skip(as, missing, run->va + (u64)count * PAGE_SIZE, run->access);
+}
+
 static bool tandem_service_is_over(struct tandem_as *as)
 {
 	return READ_ONCE(as->state) != TANDEM_AS_ACTIVE;
@@ -281,6 +323,10 @@ static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem
 	count = tandem_service_run_length(as, run, count);
 	count = min_t(u64, count, (wish.to - run->va) >> PAGE_SHIFT);
 	atomic64_add(count - 1, &as->stats.faults);
+	if (run->resident_only) {
+		tandem_service_resident(as, run, count, wish);
+		return count;
+	}
 	if (count > 1 && !tandem_service_map(as, run, count, wish))
 		return count;
 	for (i = 0; i < count && !tandem_service_is_futile(as); i++) {
@@ -310,7 +356,8 @@ static unsigned int tandem_service_merge(struct tandem_fault *batch, unsigned in
 	unsigned int i, kept = 0;
 
 	for (i = 0; i < count; i++)
-		if (i + 1 == count || batch[i].va != batch[i + 1].va)
+		if (i + 1 == count || batch[i].va != batch[i + 1].va ||
+		    batch[i].resident_only != batch[i + 1].resident_only)
 			batch[kept++] = batch[i];
 	return kept;
 }

@@ -23,6 +23,7 @@ void tandem_stats_as(struct tandem_as *as, struct tandem_ioc_stats *out)
 	out->faults = atomic64_read(&stats->faults);
 	out->fault_batches = atomic64_read(&stats->fault_batches);
 	out->faults_cancelled = atomic64_read(&stats->faults_cancelled);
+	out->faults_skipped = atomic64_read(&stats->faults_skipped);
 	out->faults_retried = atomic64_read(&stats->faults_retried);
 	out->pages_mapped = atomic64_read(&stats->pages_mapped);
 	out->pages_mirrored = atomic64_read(&as->pt.pages);

@@ -126,6 +126,17 @@ static bool tandem_window_is_served(const struct tandem_window *window)
 	return true;
 }
 
+/* Has the process anything at all of what was asked for? */
+static bool tandem_window_is_resident(const struct tandem_window *window)
+{
+	unsigned int i;
+
+	for (i = tandem_window_first(window); i < tandem_window_last(window); i++)
+		if (window->pfns[i] & HMM_PFN_VALID)
+			return true;
+	return false;
+}
+
 /* ---- the fault ---- */
 
 /*
@@ -211,6 +222,10 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 	ret = tandem_window_snapshot(as, window, &range);
 	if (ret)
 		return ret;
+	if (window->wish.resident && !tandem_window_is_resident(window))
+		return -ENOENT;
+	if (window->wish.resident)
+		return tandem_window_commit(as, chunk, window, range.notifier_seq, result);
 	if (!tandem_window_is_served(window)) {
 		ret = tandem_window_fault(window, chunk, range.notifier_seq);
 		if (!ret && !tandem_window_is_served(window))
@@ -244,7 +259,8 @@ static int tandem_mirror_check(struct tandem_as *as, struct tandem_window *windo
  * meanwhile: the device will ask again. For one page,
  * -ENOENT: nothing is mapped there; -EACCES: not with this permission; others: it could not be
  * had. For several, an error says only that not all of them can be had together. -EOPNOTSUPP: it is
- * memory on which this device can do no atomics.
+ * memory on which this device can do no atomics. With wish.resident those that are there are mapped,
+ * and nobody is told which.
  */
 int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 			struct tandem_mirror_wish wish, struct tandem_service_result *result)
@@ -278,7 +294,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 		if (ret == -EBUSY)
 			atomic64_inc(&as->stats.faults_retried);
 	}
-	if (ret == -EFAULT)
+	if (ret == -EFAULT && !wish.resident)
 		/* The mapping may have gone meanwhile: then say so. */
 		ret = tandem_mirror_check(as, window) ?: tandem_poison_why(as->mm, window->va);
 	if (ret == -ESTALE)

@@ -21,9 +21,9 @@
 #define TANDEM_UAPI_MAJOR 1
 /*
  * 1: QUEUE_REPORT; 2: device memory: PREFETCH, RANGE_SET, RANGE_GET, PAGES; 3: exclusive_* in STATS; 4: bus_pasid in INIT;
- * 5: RETRY, granularity in RANGE_SET and RANGE_GET, cpu_faults in STATS
+ * 5: RETRY, granularity in RANGE_SET and RANGE_GET, cpu_faults in STATS; 6: TANDEM_QUEUE_RESIDENT_ONLY, faults_skipped in STATS
  */
-#define TANDEM_UAPI_MINOR 5
+#define TANDEM_UAPI_MINOR 6
 
 /* mmap() offset of the address space's doorbell page: one page, MAP_SHARED, PROT_WRITE; not inherited over fork. */
 #define TANDEM_MMAP_DOORBELLS 0
@@ -68,6 +68,14 @@ struct tandem_ioc_init {
  */
 #define TANDEM_INIT_MIGRATE 0x1
 
+/*
+ * The queue's kernels find what the process has mapped at that moment, and nothing is ever made for them: no page is faulted in,
+ * copied, moved, taken for atomics or pinned. Where there is none, or not with the permission, the access is skipped: a load
+ * gives 0, a store is dropped, an atomic is dropped and gives 0. Stacks, code, the page of the kernarg address, packets and
+ * signals are had as by any queue. Copy packets stop the queue.
+ */
+#define TANDEM_QUEUE_RESIDENT_ONLY 0x1
+
 /* ENOSPC: no queue or doorbell left. */
 struct tandem_ioc_queue_create {
 	__u64 ring;                /* (in) packets, aligned to 64 bytes */
@@ -77,7 +85,7 @@ struct tandem_ioc_queue_create {
 	__u32 scratch_lane_bytes;  /* (in) multiple of 16, at least 256 */
 	__u32 scratch_waves;       /* (in) wavefronts of this queue that may be live at a time, at least 32 (one workgroup) */
 	__u32 retry_limit;         /* (in) replays of one access before the queue fails; 0: no limit */
-	__u32 flags;               /* (in) 0 */
+	__u32 flags;               /* (in) TANDEM_QUEUE_RESIDENT_ONLY */
 	__u32 queue;               /* (out) */
 	__u32 doorbell;            /* (out) index of the 8-byte doorbell in the doorbell page */
 	__u32 reserved0;
@@ -156,7 +164,7 @@ struct tandem_ioc_stats {
 	__u64 exclusive_taken;     /* (out) pages taken from the CPUs for atomics */
 	__u64 exclusive_returned;  /* (out) and given back, whatever the cause */
 	__u64 cpu_faults;          /* (out) CPU accesses that brought pages home from this GPU's memory */
-	__u64 reserved;
+	__u64 faults_skipped;      /* (out) records of resident-only queues that found no page */
 	__u64 cause[TANDEM_STATS_CAUSES];     /* (out) invalidations sent, by cause */
 	__u64 counter[TANDEM_STATS_COUNTERS]; /* (out) performance counters of the device */
 };

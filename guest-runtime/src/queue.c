@@ -72,6 +72,9 @@ static struct tandem_queue_options with_defaults(const struct tandem_queue_optio
 /* What the driver would refuse with a bare EINVAL, in words. */
 static int check_options(const struct tandem_queue_options *options)
 {
+	if (options->flags & ~TANDEM_QUEUE_RESIDENT_ONLY)
+		return tandem_fail(TANDEM_ERROR_INVALID, "queue flags are 0x%x; TANDEM_QUEUE_RESIDENT_ONLY is all there is",
+				   options->flags);
 	if (options->ring_order > 16)
 		return tandem_fail(TANDEM_ERROR_INVALID, "ring_order is %u; it can be 1 to 16", options->ring_order);
 	if (options->scratch_lane_bytes % 16 || options->scratch_lane_bytes < 256)
@@ -124,6 +127,7 @@ static int announce(struct tandem_queue *queue, const struct tandem_queue_option
 		.scratch_lane_bytes = options->scratch_lane_bytes,
 		.scratch_waves = options->scratch_waves,
 		.retry_limit = options->retry_limit,
+		.flags = options->flags,
 	};
 	int error = tandem_ioctl(queue->device, TANDEM_IOC_QUEUE_CREATE, &create);
 

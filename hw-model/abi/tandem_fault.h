@@ -37,6 +37,12 @@ enum tandem_fault_client {
 	TANDEM_CLIENT_COPY    = 3, /* copy engine */
 };
 
+/*
+ * The access is one of a resident-only queue (TANDEM_COMMAND_RESIDENT_ONLY): the driver maps what the process has there now,
+ * or sends SKIP. Recorded apart from others to the same page.
+ */
+#define TANDEM_FAULT_RESIDENT_ONLY 0x1
+
 struct tandem_fault_record {
 	uint64_t va;         /* 0x00 page aligned */
 	uint32_t pasid;      /* 0x08 */
@@ -45,7 +51,7 @@ struct tandem_fault_record {
 	uint8_t reason;      /* 0x11 enum tandem_fault_reason */
 	uint8_t client;      /* 0x12 enum tandem_fault_client */
 	uint8_t unit;        /* 0x13 */
-	uint32_t reserved0;  /* 0x14 */
+	uint32_t flags;      /* 0x14 TANDEM_FAULT_RESIDENT_ONLY */
 	uint64_t pc;         /* 0x18 for TANDEM_CLIENT_COMPUTE: program counter */
 	uint64_t time_ns;    /* 0x20 device clock */
 	uint64_t id;         /* 0x28 counts records since reset, from 1 */

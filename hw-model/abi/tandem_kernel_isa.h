@@ -36,6 +36,7 @@
 #define TANDEM_CSR_DISPATCH_ID      0xcd3 /* packet number in the queue */
 #define TANDEM_CSR_COMPUTE_UNIT     0xcd4 /* where this wavefront runs */
 #define TANDEM_CSR_ACTIVE_LANES     0xcd5 /* mask of the lanes that execute this very instruction together */
+#define TANDEM_CSR_SKIPPED          0xcd6 /* accesses of this lane that were skipped so far (resident-only queues) */
 
 /* Custom instructions, R format, opcode custom-0 (0x0b), funct7 0 but for the fence. funct3 tells which. */
 #define TANDEM_OPCODE_CUSTOM0       0x0b

@@ -147,7 +147,8 @@ enum tandem_counter {
 	TANDEM_COUNTER_ATS_STALE         = 28, /* answers dropped: an invalidation of their range came before them */
 	TANDEM_COUNTER_PAGE_REQUESTS     = 29,
 	TANDEM_COUNTER_ATC_INVALIDATES   = 30, /* invalidations that the IOMMU sent */
-	TANDEM_COUNTER_COUNT             = 31,
+	TANDEM_COUNTER_SKIPPED           = 31, /* lane accesses of resident-only queues that found no page */
+	TANDEM_COUNTER_COUNT             = 32,
 };
 
 #endif

@@ -53,9 +53,17 @@ enum tandem_command_type {
 	TANDEM_COMMAND_ACCESS        = 14, /* pasid (mirror): reads, writes or does atomics on pages by their virtual addresses,
 					    * through the TLBs. A page that is not mapped for it is no fault: nothing waits,
 					    * nothing is recorded, the command ends with TANDEM_COMMAND_NOT_MAPPED */
+	TANDEM_COMMAND_SKIP          = 15, /* pasid: accesses of resident-only queues that wait for [start, end) are skipped */
 };
 
 #define TANDEM_COMMAND_INTERRUPT 0x0001 /* raise TANDEM_VECTOR_COMMAND when done */
+/*
+ * QUEUE_CREATE: what the queue's kernels load, store and do atomics on is only what the process has mapped anyway. Where it has
+ * nothing, or not with the permission, the access is skipped and the lane goes on: a load gives 0, a store is dropped, an atomic
+ * is dropped and gives 0; TANDEM_CSR_SKIPPED counts them. Instructions, lane stacks, the page of the kernarg address, packets,
+ * indices and signals are had as by any queue; a copy packet is an error.
+ */
+#define TANDEM_COMMAND_RESIDENT_ONLY 0x0002
 
 struct tandem_command {
 	uint16_t type;      /* 0x00 enum tandem_command_type */
@@ -143,6 +151,13 @@ struct tandem_command {
 			uint32_t reserved0;
 			uint64_t reserved[2];
 		} pages;
+		struct {
+			uint64_t start;        /* 0x10 page aligned */
+			uint64_t end;          /* 0x18 exclusive, the same */
+			uint32_t access;       /* 0x20 enum tandem_access of those that are skipped */
+			uint32_t reserved0;
+			uint64_t reserved[3];
+		} skip;
 		uint64_t words[6];
 	} u;
 };
@@ -156,7 +171,7 @@ TANDEM_ASSERT_OFFSET(struct tandem_command, u, 0x10);
 enum tandem_command_error {
 	TANDEM_COMMAND_OK              = 0,
 	TANDEM_COMMAND_BAD_TYPE        = 1,
-	TANDEM_COMMAND_BAD_PASID       = 2, /* out of range, not bound, or bound already; REPLAY and CANCEL: SVA, which
+	TANDEM_COMMAND_BAD_PASID       = 2, /* out of range, not bound, or bound already; REPLAY, CANCEL, SKIP: SVA, which
 					     * has no fault records */
 	TANDEM_COMMAND_BAD_QUEUE       = 3, /* out of range, absent, or there already; doorbell in use */
 	TANDEM_COMMAND_BAD_ADDRESS     = 4, /* misaligned, out of range, or no memory there */

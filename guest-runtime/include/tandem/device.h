@@ -120,6 +120,18 @@ static inline __attribute__((always_inline)) uint32_t tandem_active_lanes(void)
 	return (uint32_t)value;
 }
 
+/*
+ * Accesses of this lane, loads, stores and atomics, that were skipped so far: on a queue made with TANDEM_QUEUE_RESIDENT_ONLY, where
+ * the process had no such page. A load that was skipped gave 0.
+ */
+static inline __attribute__((always_inline)) uint32_t tandem_skipped(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("csrr %0, " TANDEM_STRING(TANDEM_CSR_SKIPPED) : "=r"(value)::"memory");
+	return (uint32_t)value;
+}
+
 /* Byte `offset` of the workgroup's local memory. Beyond tandem_lds_bytes() an access ends the queue with an error. */
 static inline __attribute__((always_inline)) void *tandem_lds(uint64_t offset)
 {

@@ -185,6 +185,7 @@ struct tandem_queue_options {
 	uint32_t scratch_lane_bytes; /* stack of a lane, multiple of 16, 256 at least; 0: 4096 */
 	uint32_t scratch_waves;      /* wavefronts live at a time, 32 at least; 0: as many as the device has room for */
 	uint32_t retry_limit;        /* replays of one access before the queue fails; 0: no limit */
+	uint32_t flags;              /* TANDEM_QUEUE_RESIDENT_ONLY */
 };
 
 /* options may be NULL. Allocates ring, indices and stacks. */

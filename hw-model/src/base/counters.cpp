@@ -12,7 +12,7 @@ constexpr const char* kNames[] = {
     "cancels",      "invalidates",       "entries-killed",  "stores-drained", "atomics",
     "loads",        "stores",            "copy-bytes",      "commands",      "suspends",
     "access-events", "poison-hits",      "ats-requests",    "ats-stale",     "page-requests",
-    "atc-invalidates",
+    "atc-invalidates", "skipped",
 };
 static_assert(sizeof(kNames) / sizeof(kNames[0]) == TANDEM_COUNTER_COUNT, "each counter has a name");
 }  // namespace

@@ -141,6 +141,7 @@ struct ComputeUnit::Impl {
     counters[TANDEM_COUNTER_LOADS] += std::exchange(context.loads, 0);
     counters[TANDEM_COUNTER_STORES] += std::exchange(context.stores, 0);
     counters[TANDEM_COUNTER_ATOMICS] += std::exchange(context.atomics, 0);
+    counters[TANDEM_COUNTER_SKIPPED] += std::exchange(context.skipped, 0);
     wave.group->launch.dispatch->lane_instructions += turn.lane_instructions;
   }
 

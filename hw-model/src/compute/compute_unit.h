@@ -30,6 +30,8 @@ struct DispatchState {
   uint64_t kernarg = 0;
   uint64_t scratch = 0;                    // of the queue
   uint32_t scratch_lane_bytes = 0;
+  uint64_t scratch_bytes = 0;              // all of them; used for resident-only queues
+  bool resident_only = false;              // loads, stores and atomics that find no page are skipped
   uint32_t lds_bytes = 0;                  // of one workgroup
   std::array<uint32_t, 3> workgroup_size{1, 1, 1};
   std::array<uint32_t, 3> grid_size{1, 1, 1};

@@ -65,6 +65,7 @@ bool read(const Wave& w, const Decoded& d, uint32_t number, uint32_t lane, uint6
     case TANDEM_CSR_DISPATCH_ID: value = dispatch.packet; return true;
     case TANDEM_CSR_COMPUTE_UNIT: value = w.unit->config.unit; return true;
     case TANDEM_CSR_ACTIVE_LANES: value = w.active; return true;
+    case TANDEM_CSR_SKIPPED: value = w.skips.count[lane]; return true;
     default: return false;
   }
 }

@@ -30,6 +30,15 @@ struct Straddle {
   uint32_t first_bytes = 0;
 };
 
+// One lane after the other, so that none finds what another one left.
+template <typename Perform>
+void perform_on_nothing(UnitContext& unit, Wave& w, const MemoryRun& run, LaneMask lanes, Perform perform) {
+  for_each_lane(lanes, [&](uint32_t lane) {
+    perform(run, lane_bit(lane));
+    unit.skip(w, lane);
+  });
+}
+
 // todo: the lanes to do. Calls perform(run, lanes) for lanes that lie within one run, and straddle(pieces, lane) for one that needs two.
 // Every lane is done exactly once, however often the instruction has to be taken up again.
 template <typename Perform, typename PerformStraddle>
@@ -56,7 +65,8 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
     }
     const LaneMask within = lanes_within(run, address, bytes) & todo;
     if (within & lane_bit(lane)) {
-      perform(run, within);
+      if (run.absent) [[unlikely]] perform_on_nothing(unit, w, run, within, perform);
+      else perform(run, within);
       if (run.counted) unit.count_accesses(w, address, within);
       todo &= ~within;
       continue;
@@ -70,6 +80,7 @@ Next access_by_run(Wave& w, const Decoded& d, const uint64_t* address, uint32_t 
     if (second == Reach::Hit && unit.generation != before) continue;
     if (second == Reach::Hit) {
       perform_straddle(pieces, lane);
+      if (pieces.first.absent || pieces.second.absent) unit.skip(w, lane);
       if (pieces.first.counted) unit.count_access(w, va);
       if (pieces.second.counted) unit.count_access(w, pieces.second.va);
     } else {

@@ -70,6 +70,7 @@ class TurnRunner {
     if (!std::exchange(wave_.has_waited, false)) return;
     unit_.translator.forget(wave_);
     wave_.cancelled = TANDEM_QUEUE_OK;
+    wave_.skips.pages.clear();
   }
 
   void wait(Wave::Waits what) {

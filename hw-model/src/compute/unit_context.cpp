@@ -51,6 +51,22 @@ void UnitContext::synchronise_code(Wave& wave) {
   code.drop(wave.request.pasid);
 }
 
+namespace {
+
+// Stacks and arguments are the dispatch's own, and code is what it consists of.
+bool may_be_skipped(const DispatchState& dispatch, uint64_t va, Access access) {
+  if (!dispatch.resident_only || access == Access::Execute) return false;
+  return va - dispatch.scratch >= dispatch.scratch_bytes && va / TANDEM_PAGE_BYTES != dispatch.kernarg / TANDEM_PAGE_BYTES;
+}
+
+}  // namespace
+
+void UnitContext::skip(Wave& wave, uint32_t lane) {
+  std::ranges::fill(nothing_, std::byte{0});
+  ++wave.skips.count[lane];
+  ++skipped;
+}
+
 UnitContext::Reach UnitContext::reach(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, Access access,
                                       MemoryRun& run) {
   if (in_lds_window(va)) {
@@ -60,7 +76,13 @@ UnitContext::Reach UnitContext::reach(Wave& wave, const Decoded& d, uint32_t lan
   wave.request.va = gva(va);
   wave.request.access = access;
   wave.request.pc = d.pc;
+  wave.request.resident_only = may_be_skipped(*wave.group->launch.dispatch, va, access);
   const TlbEntry* entry = translator.lookup(wave.request);
+  if (!entry && wave.request.resident_only && wave.skips.contains(wave.request.va, access)) {
+    run = {.va = wave.request.va.align_down(TANDEM_PAGE_BYTES).value, .bytes = TANDEM_PAGE_BYTES, .host = nothing_, .lds = true,
+           .absent = true};
+    return Reach::Hit;
+  }
   if (!entry) {
     const TranslationResult result = translator.translate(wave.request, wave);
     if (result.kind == TranslationResult::Kind::Wait) return Reach::Wait;

@@ -22,6 +22,7 @@ struct MemoryRun {
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
   bool counted = false;  // as of TlbEntry
   bool lds = false;  // private to the workgroup: never queued, nobody is told
+  bool absent = false;  // a page of nothing: to be used by one lane at a time, and cleared after each
 };
 
 class UnitContext {
@@ -42,11 +43,15 @@ class UnitContext {
   uint64_t generation = 0;             // counts drains: a decoded instruction or entry from before may be gone
   uint64_t store_instructions = 0;     // numbers the queued stores
   uint64_t loads = 0, stores = 0, atomics = 0;   // lane accesses, for the counters
+  uint64_t skipped = 0;                // the same, of resident-only queues, that found no page
 
   // Finds the memory at va, of which at least one byte is usable. Waits and failures are complete in the wavefront
   // but for Wave::pending.
   enum class Reach : uint8_t { Hit, Wait, Failed };
   Reach reach(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, Access access, MemoryRun& run);
+
+  // The lane has been where there is nothing: it leaves no trace, and the access counts as skipped.
+  void skip(Wave& wave, uint32_t lane);
 
   // [va, va + bytes) is LDS of the workgroup or a user address; otherwise the wavefront fails.
   bool address_allowed(Wave& wave, const Decoded& d, uint32_t lane, uint64_t va, uint32_t bytes, Access access);
@@ -91,8 +96,11 @@ class UnitContext {
   void break_reservations(const Wave& by, bool lds, uint64_t va, uint64_t bytes);
   void break_reservations(const Wave& by, bool lds, const uint64_t* address, LaneMask lanes, uint32_t bytes);
 
-  // Access counters: one access of the instruction for each page that it reached through a counted entry or run.
-  void count_access(const Wave& wave, uint64_t va) { memory.access_counters().count(wave.request.pasid, gva(va)); }
+  // Access counters: one access of the instruction for each page that it reached through a counted entry or run. Those of
+  // resident-only queues must not make a page move.
+  void count_access(const Wave& wave, uint64_t va) {
+    if (!wave.group->launch.dispatch->resident_only) memory.access_counters().count(wave.request.pasid, gva(va));
+  }
   void count_accesses(const Wave& wave, const uint64_t* address, LaneMask lanes);
   void count_row(const Wave& wave, uint64_t va, uint64_t bytes);  // on one page, or two neighbouring ones
 
@@ -100,6 +108,9 @@ class UnitContext {
 
   // fence.i: what this wavefront stored is seen by the instruction fetches of its address space that follow.
   void synchronise_code(Wave& wave);
+
+ private:
+  alignas(64) std::byte nothing_[TANDEM_PAGE_BYTES]{};  // zeros, but for the lane that is there
 };
 
 Next fail(Wave& wave, const Decoded& d, QueueError error, uint32_t lane, uint64_t va, uint32_t detail);

@@ -18,6 +18,7 @@
 #include "compute/decode.h"
 #include "compute/lanes.h"
 #include "compute/late_loads.h"
+#include "compute/skips.h"
 #include "compute/store_queue.h"
 #include "mem/atomic_unit.h"
 
@@ -63,6 +64,7 @@ struct Wave final : TranslationWaiter, AtomicWaiter {
   LateLoads late;                  // empty unless load-reorder is on
   Reservation reservation[kLanes];
   LaneMask reserved = 0;           // lanes that hold a reservation
+  Skips skips;
 
   // Choice of the group that runs.
   uint64_t stop_pc = kNoStop;      // other lanes wait there: the group must not run past it
@@ -94,6 +96,10 @@ struct Wave final : TranslationWaiter, AtomicWaiter {
   void translation_failed(QueueError why, Gva va) override {
     cancelled = why;
     cancelled_va = va;
+    translation_ready();
+  }
+  void translation_skipped(Gva page, Access access) override {
+    skips.pages.push_back({page, access});
     translation_ready();
   }
 

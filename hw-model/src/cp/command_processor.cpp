@@ -319,6 +319,8 @@ bool CommandProcessor::prepare_dispatch(QueueContext& context, PacketRun& run) {
   state->packet = run.fetched.number;
   state->scratch = queue.scratch.value;
   state->scratch_lane_bytes = queue.scratch_lane_bytes;
+  state->scratch_bytes = uint64_t{queue.scratch_lane_bytes} * TANDEM_WAVE_LANES * queue.scratch_waves;
+  state->resident_only = queue.resident_only;
   static_cast<DispatchState&>(run) = *state;
   run.stage = Stage::Launch;
   trace_dispatch(run);
@@ -327,6 +329,8 @@ bool CommandProcessor::prepare_dispatch(QueueContext& context, PacketRun& run) {
 
 bool CommandProcessor::prepare_copy(QueueContext& context, PacketRun& run) {
   auto request = decode_copy(run.fetched);
+  // The copy engine knows no access that is skipped.
+  if (request && context.queue.config().resident_only) request = std::unexpected(TANDEM_QUEUE_BAD_PACKET);
   if (!request) {
     fail(context, packet_error(request.error(), context.queue.slot_of(run.packet).value));
     return true;

@@ -94,7 +94,9 @@ bool KernelRing::fetch() {
 }
 
 tandem_command_error KernelRing::check_common(const tandem_command& command) const {
-  if (command.flags & ~TANDEM_COMMAND_INTERRUPT) return TANDEM_COMMAND_BAD_PARAMETER;
+  const uint32_t known =
+      TANDEM_COMMAND_INTERRUPT | (command.type == TANDEM_COMMAND_QUEUE_CREATE ? TANDEM_COMMAND_RESIDENT_ONLY : 0);
+  if (command.flags & ~known) return TANDEM_COMMAND_BAD_PARAMETER;
   return command.seqno > last_seqno_ ? TANDEM_COMMAND_OK : TANDEM_COMMAND_BAD_PARAMETER;
 }
 
@@ -114,6 +116,7 @@ void KernelRing::execute() {
     case TANDEM_COMMAND_QUEUE_REPORT: error = report_queue(command); break;
     case TANDEM_COMMAND_REPLAY: error = replay(command); break;
     case TANDEM_COMMAND_CANCEL: error = cancel(command); break;
+    case TANDEM_COMMAND_SKIP: error = skip(command); break;
     case TANDEM_COMMAND_COPY: error = copy(command, CopyKind::Linear); break;
     case TANDEM_COMMAND_FILL: error = copy(command, CopyKind::Fill); break;
     case TANDEM_COMMAND_NOTE: error = note(command); break;
@@ -247,7 +250,8 @@ tandem_command_error KernelRing::create_queue(const tandem_command& command) {
                                   .retry_limit = queue.retry_limit,
                                   .scratch = gva(queue.scratch),
                                   .scratch_lane_bytes = queue.scratch_lane_bytes,
-                                  .scratch_waves = queue.scratch_waves});
+                                  .scratch_waves = queue.scratch_waves,
+                                  .resident_only = (command.flags & TANDEM_COMMAND_RESIDENT_ONLY) != 0});
 }
 
 tandem_command_error KernelRing::destroy_queue(const tandem_command& command) {
@@ -295,6 +299,20 @@ tandem_command_error KernelRing::cancel(const tandem_command& command) {
   const uint32_t failed = faults_.cancel(pasid, queue, page, static_cast<QueueError>(cancel.status));
   processor_.note_outside_event();
   trace_cancel(command, failed);
+  return TANDEM_COMMAND_OK;
+}
+
+tandem_command_error KernelRing::skip(const tandem_command& command) {
+  const auto& skip = command.u.skip;
+  const Pasid pasid{{command.pasid}};
+  if (!has_fault_records(spaces_.find(pasid))) return TANDEM_COMMAND_BAD_PASID;
+  if (skip.access < TANDEM_ACCESS_READ || skip.access > TANDEM_ACCESS_ATOMIC || skip.reserved0 ||
+      !all_zero(skip.reserved, std::size(skip.reserved)))
+    return TANDEM_COMMAND_BAD_PARAMETER;
+  if (skip.start % TANDEM_PAGE_BYTES || skip.end % TANDEM_PAGE_BYTES || skip.start >= skip.end || skip.end > TANDEM_VA_LIMIT)
+    return TANDEM_COMMAND_BAD_ADDRESS;
+  faults_.skip(pasid, gva(skip.start), gva(skip.end), static_cast<Access>(skip.access));
+  processor_.note_outside_event();
   return TANDEM_COMMAND_OK;
 }
 

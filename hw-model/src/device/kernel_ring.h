@@ -53,6 +53,7 @@ class KernelRing {
   std::optional<tandem_command_error> report_queue(const tandem_command& command);
   tandem_command_error replay(const tandem_command& command);
   tandem_command_error cancel(const tandem_command& command);
+  tandem_command_error skip(const tandem_command& command);
   tandem_command_error note(const tandem_command& command);
   tandem_command_error migrated(const tandem_command& command);
   tandem_command_error clear_accesses(const tandem_command& command);

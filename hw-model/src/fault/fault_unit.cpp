@@ -53,6 +53,7 @@ bool FaultUnit::write_record(PendingMap::iterator at) {
   record.reason = static_cast<uint8_t>(pending.reason);
   record.client = static_cast<uint8_t>(pending.first.client);
   record.unit = pending.first.unit;
+  record.flags = pending.first.resident_only ? TANDEM_FAULT_RESIDENT_ONLY : 0;
   record.pc = pending.first.pc;
   record.time_ns = pending.time_ns;
   record.id = last_id_ + 1;
@@ -97,6 +98,19 @@ uint32_t FaultUnit::cancel(Pasid pasid, QueueId queue, Gva page, QueueError erro
   }
   ++counters_[TANDEM_COUNTER_CANCELS];
   return failed;
+}
+
+uint32_t FaultUnit::skip(Pasid pasid, Gva start, Gva end, Access access) {
+  uint32_t skipped = 0;
+  for (auto at = pending_.first_of(pasid, start); pending_.in_space(at, pasid) && at->first.page < end.value;) {
+    const auto present = at++;
+    const AccessKey key = present->first;
+    if (!key.resident_only || key.access != access) continue;
+    const WaitingAccesses waiters = pending_.take(present);
+    tell_skipped(waiters, gva(key.page), access);
+    skipped += static_cast<uint32_t>(waiters.size());
+  }
+  return skipped;
 }
 
 // A count lives from replay to replay: an access that does not wait at a replay succeeded since the last one.

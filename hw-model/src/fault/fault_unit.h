@@ -5,6 +5,7 @@
 //         -> announce, once for all records of a scheduler step: PUT, MSI-X
 //         -> REPLAY: all waiters of the address space ask again; what still finds nothing is recorded anew
 //         -> CANCEL: the waiters of one queue for one page fail
+//         -> SKIP: the waiters of resident-only queues for the pages of a range go on without them
 #pragma once
 
 #include <vector>
@@ -34,6 +35,8 @@ class FaultUnit final : public FaultSink {
   uint32_t replay(Pasid pasid);
   // Number of accesses that failed.
   uint32_t cancel(Pasid pasid, QueueId queue, Gva page, QueueError error);
+  // Number of accesses skipped: those of resident-only queues.
+  uint32_t skip(Pasid pasid, Gva start, Gva end, Access access);
 
   void address_space_gone(Pasid pasid);
 

@@ -101,4 +101,8 @@ void tell_failed(const WaitingAccesses& waiters, QueueError error, Gva va) {
   for (const WaitingAccess& waiting : waiters) waiting.waiter->translation_failed(error, va);
 }
 
+void tell_skipped(const WaitingAccesses& waiters, Gva page, Access access) {
+  for (const WaitingAccess& waiting : waiters) waiting.waiter->translation_skipped(page, access);
+}
+
 }  // namespace tandem

@@ -21,10 +21,11 @@ struct AccessKey {
   uint32_t pasid;
   uint64_t page;
   Access access;
+  bool resident_only = false;
   auto operator<=>(const AccessKey&) const = default;
 
   static AccessKey of(const TranslationRequest& request) {
-    return {request.pasid.value, request.va.align_down(TANDEM_PAGE_BYTES).value, request.access};
+    return {request.pasid.value, request.va.align_down(TANDEM_PAGE_BYTES).value, request.access, request.resident_only};
   }
 };
 
@@ -89,8 +90,9 @@ class PendingAccesses {
   std::unordered_map<TranslationWaiter*, std::vector<AccessKey>> keys_of_;
 };
 
-// Told "ask again", or that it failed.
+// Told "ask again", that it failed, or that it is skipped.
 void tell_ready(const WaitingAccesses& waiters);
 void tell_failed(const WaitingAccesses& waiters, QueueError error, Gva va);
+void tell_skipped(const WaitingAccesses& waiters, Gva page, Access access);
 
 }  // namespace tandem

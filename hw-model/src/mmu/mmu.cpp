@@ -376,9 +376,12 @@ tandem_fault_reason Mmu::why_nothing(const Miss& miss) {
 }
 
 void Mmu::raise_page_request(Miss& miss, tandem_fault_reason reason) {
-  for (const Miss::Waiter& waiting : miss.waiters)
-    if (const auto error = page_requests_.raise(waiting.request, reason, *waiting.waiter))
+  for (const Miss::Waiter& waiting : miss.waiters) {
+    if (waiting.request.resident_only)
+      waiting.waiter->translation_skipped(waiting.request.va.align_down(TANDEM_PAGE_BYTES), waiting.request.access);
+    else if (const auto error = page_requests_.raise(waiting.request, reason, *waiting.waiter))
       waiting.waiter->translation_failed(*error, waiting.request.va);
+  }
 }
 
 // Something has come of what walks had to ask for. They begin anew: what they have read is old by now.

@@ -51,6 +51,7 @@ struct TranslationRequest {
   uint8_t unit = 0;               // compute unit, chooses the L1 TLB (TANDEM_CLIENT_COMPUTE only)
   uint64_t pc = 0;
   OnMiss on_miss = OnMiss::Fault;
+  bool resident_only = false;     // if the process has no such page the access is skipped: nobody makes one for it
 };
 
 // Who is told when a translation that had to wait can be asked for again. Called from Mmu::tick(), replay or cancel, or when the IOMMU
@@ -60,6 +61,7 @@ class TranslationWaiter {
   virtual ~TranslationWaiter() = default;
   virtual void translation_ready() = 0;                               // ask again
   virtual void translation_failed(QueueError error, Gva va) = 0;      // cancelled, retry limit, ...
+  virtual void translation_skipped(Gva, Access) {}                    // resident-only: there is no such page
 };
 
 struct TranslationResult {

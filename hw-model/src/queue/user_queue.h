@@ -29,6 +29,7 @@ struct QueueConfig {
   Gva scratch;
   uint32_t scratch_lane_bytes = 0;
   uint32_t scratch_waves = 0;
+  bool resident_only = false;
 };
 
 inline constexpr uint32_t kQueueRingOrderMax = 20;
