@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import build_kernel, build_project, build_qemu, kernel_selftests
+from . import build_kernel, build_project, build_qemu, build_selftests
 from .cache import cache_root, check_cache_path
 from .progress import Reporter
 from .setup_packages import ensure_packages, firmware_directories, static_busybox
@@ -33,7 +33,7 @@ class Artifacts:
     kernel_build: Path | None = None        #: for make M=
     kernel_headers: Path | None = None      #: holds include/ of make headers_install
     kernel_source: Path | None = None       #: holds the kernel's mm selftests and what they include
-    selftests: Path | None = None           #: holds those of them that kernel_selftests knows, compiled
+    selftests: Path | None = None           #: holds those of them that build_selftests compiles
     driver_ko: Path | None = None           #: tandem.ko for this kernel
     guest_dir: Path | None = None           #: what the guest sees as /tandem: bin/, kernels/, share/
     build_dir: Path | None = None           #: meson's build directory of this checkout
@@ -112,7 +112,7 @@ def _ensure_all(kinds: set[str], choice: build_kernel.KernelChoice, build: Build
     if "driver" in kinds:
         found.driver_ko = build_project.ensure_driver(found.kernel_build.parent, build.reporter, build.jobs)
     if kinds >= {"kernel", "guest"}:
-        found.selftests = kernel_selftests.ensure(found.kernel_build.parent)
+        found.selftests = build_selftests.ensure(found.kernel_build.parent)
     if kinds & {"kernel", "guest"}:
         found.busybox = static_busybox()
     return found

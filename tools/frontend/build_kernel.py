@@ -23,14 +23,14 @@ from .status import FrontendError, UsageError
 from .unpack import unpack_deb, unpack_tar
 
 DEFAULT_VERSION = "7.3"
-EXPORT_FORMAT = "1"
+EXPORT_FORMAT = "2"
 FINISHED_KEPT = 4
 
 # Same bytes for the same sources, whoever builds.
 BUILD_VARIABLES = ("KBUILD_BUILD_USER=tandem", "KBUILD_BUILD_HOST=tandem", "KBUILD_BUILD_TIMESTAMP=2026-01-01")
 
-SELFTEST_SOURCES = ("tools/testing/selftests/mm", "tools/testing/selftests/*.h", "tools/include", "lib/test_hmm_uapi.h",
-                    "lib/test_hmm.c", "mm/gup_test.h")
+SELFTEST_SOURCES = ("tools/testing/selftests/mm", "tools/testing/selftests/*.h", "tools/testing/selftests/pidfd/*.h",
+                    "tools/testing/selftests/clone3/*.h", "tools/include", "lib/test_hmm_uapi.h", "lib/test_hmm.c", "mm/gup_test.h")
 
 
 @dataclass(frozen=True)

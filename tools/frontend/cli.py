@@ -63,7 +63,8 @@ TEST_EPILOG = """\
 host:  the hardware model's tests, the front end's and the tools' own, and QEMU's test of the GPU's registers
 guest: the GoogleTest suites, many cases to a boot. A panic or a hang fails the test that ran, the guest boots again, and the
        remaining ones follow. A complaint in the kernel's log fails the test that caused it.
-hmm:   of these only Linux's own hmm-tests, unmodified, on four GPUs (docs/hmm-tests.md)
+hmm:   of these only the kernel's own suites, unmodified: hmm-tests, on four GPUs (docs/hmm-tests.md), and eight mm selftests, each
+       alone and with the GPU reading along (docs/mm-selftests.md)
 matrix: what GPU vendors' own suites check, by the tests that docs/matrix.md names, in the guest; ends with a table of results
 The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
 

@@ -17,8 +17,9 @@ import json
 import time
 from pathlib import Path
 
-from . import gpu_options, kernel_selftests, leaks, workloads
+from . import gpu_options, hmm_tests, leaks, workloads
 from .boot import Guest, GuestDied
+from .build_selftests import HMM_TESTS
 from .execution import Execution, Program, exit_status
 from .host_tests import HostProgram
 from .recorder import Recorder
@@ -248,8 +249,8 @@ class GuestProgram:
         return reason
 
 
-class SelftestProgram(GuestProgram):
-    """One of the kernel's own test programs, which the guest finds among the host's files."""
+class HmmTestsProgram(GuestProgram):
+    """The kernel's hmm-tests, which the guest finds among the host's files."""
 
     def __init__(self, label, path, session, variables, kernel_source):
         super().__init__(label, path, session, variables)
@@ -257,10 +258,10 @@ class SelftestProgram(GuestProgram):
         self._kernel_source = kernel_source
 
     def list_tests(self):
-        return kernel_selftests.list_tests(self._kernel_source, self._name)
+        return hmm_tests.list_tests(self._kernel_source, HMM_TESTS)
 
     def _stream(self, recorder):
-        return kernel_selftests.KselftestStream(recorder.on_start, recorder.on_end,
+        return hmm_tests.KselftestStream(recorder.on_start, recorder.on_end,
                                                 lambda totals: recorder.reporter.say(f"{self._name}: {totals}"))
 
     def _program(self, names):
@@ -275,12 +276,11 @@ class SelftestProgram(GuestProgram):
 
 
 def _test_programs(artifacts):
-    """Name -> path: the suites of the stage, and what there is of the kernel's."""
+    """Name -> path: the suites of the stage, and the kernel's hmm-tests."""
     directory = Path(artifacts.guest_dir) / "bin"
     programs = {name: directory / name for name in workloads.load(artifacts.guest_dir).test_binaries()}
-    for name in kernel_selftests.PROGRAMS if artifacts.selftests else ():
-        if (artifacts.selftests / name).exists():
-            programs[name] = artifacts.selftests / name
+    if artifacts.selftests and (artifacts.selftests / HMM_TESTS.name).exists():
+        programs[HMM_TESTS.name] = artifacts.selftests / HMM_TESTS.name
     return programs
 
 
@@ -298,8 +298,8 @@ def discover(artifacts, base, user_gpu, variables, only=None):
             sessions[key] = (GuestSession(machine, artifacts, config.get("modules", {})), [])
         session, programs = sessions[key]
         environment = {**variables, **config.get("environment", {})}
-        if name in kernel_selftests.PROGRAMS:
-            program = SelftestProgram(label, paths[name], session, environment, artifacts.kernel_source)
+        if name == HMM_TESTS.name:
+            program = HmmTestsProgram(label, paths[name], session, environment, artifacts.kernel_source)
         else:
             program = GuestProgram(label, paths[name], session, environment)
         programs.append((program, config.get("timeout")))

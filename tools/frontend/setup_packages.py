@@ -44,6 +44,8 @@ PACKAGES = {
     "libgtest-dev": "tests",
     "libgmock-dev": "tests",
     "libbenchmark-dev": "benchmarks",
+    "libnuma-dev": "the kernel's own mm selftests",
+    "liburing-dev": "the kernel's own mm selftests",
     "qemu-user": "tests and benchmarks (RISC-V code to compare the GPU with)",
 }
 

@@ -7,7 +7,8 @@ import fnmatch
 import sys
 from pathlib import Path
 
-from . import guest_tests, host_tests, junit, matrix, sanitized
+from . import guest_tests, host_tests, junit, matrix, mm_selftests, sanitized
+from .build_selftests import HMM_TESTS
 from .machine import time_scale
 from .recorder import Recorder, run_to_the_end
 from .results import FAILED, Reporter, TestResult
@@ -19,7 +20,7 @@ TEST_TIMEOUT_S = 120.0
 HOST_KINDS = ("model", "qemu", "hosttests", "qtest", "kernel")  # the kernel: its tools read the driver's sources
 GUEST_KINDS = ("qemu", "kernel", "model", "driver", "guest")
 # Parts of the guest's tests that have a name of their own: the programs.
-GUEST_PARTS = {"hmm": ("hmm-tests",)}
+GUEST_PARTS = {"hmm": (HMM_TESTS.name,)}
 
 
 class Plan:
@@ -118,6 +119,8 @@ def discover(args, artifacts, base, scratch):
         host += host_tests.python_programs("guest_")
     if args.where != "host":
         sessions = guest_tests.discover(artifacts, base, base.gpu, guest_variables(args), only=GUEST_PARTS.get(args.where))
+    if args.where not in ("host", "matrix"):
+        sessions += mm_selftests.discover(artifacts, base, guest_variables(args))
     return host, sessions
 
 

@@ -2,8 +2,8 @@
 """The kernel's selftests: what their sources declare, and what their TAP says."""
 import unittest
 
-from frontend import kernel_selftests
-from frontend.kernel_selftests import KselftestStream
+from frontend import hmm_tests
+from frontend.hmm_tests import KselftestStream
 from frontend.results import FAILED, PASSED, SKIPPED
 
 SOURCE = """
@@ -55,7 +55,7 @@ class KernelSelftestsTest(unittest.TestCase):
         return {case.name.rsplit(".", 1)[1]: case.status for case in self.cases}
 
     def test_every_variant_has_the_tests_of_its_fixture(self):
-        self.assertEqual(kernel_selftests.test_names(SOURCE), [
+        self.assertEqual(hmm_tests.test_names(SOURCE), [
             "hmm.hmm_device_private.open_close", "hmm.hmm_device_private.benchmark", "hmm.hmm_device_coherent.open_close",
             "hmm.hmm_device_coherent.benchmark", "hmm2.two.migrate_mixed"])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kernel's own selftests, unmodified: compiled from the guest kernel's source, run in the guest, read from their TAP.
+"""Which tests the kernel's hmm-tests have, and their results, read from their TAP.
 
 What a program prints for each test:
 
@@ -9,62 +9,18 @@ What a program prints for each test:
     not ok 12 hmm.hmm_device_private.migrate
 """
 import re
-import subprocess
 import time
 from pathlib import Path
 
-from . import build_project
-from .cache import content_key, locked, write_atomically
+from .build_selftests import source_files
 from .gtest_stream import GtestStream
 from .results import FAILED, PASSED, SKIPPED
-from .status import FrontendError
-
-# Name -> sources, in tools/testing/selftests/mm.
-PROGRAMS = {"hmm-tests": ("hmm-tests.c", "vm_util.c", "hugepage_settings.c")}
-FLAGS = ("-O2", "-static", "-pthread", "-D_GNU_SOURCE", "-U_FORTIFY_SOURCE", "-Wall")
 
 _FIXTURE_VARIANT = re.compile(r"^FIXTURE_VARIANT_ADD\((\w+), (\w+)\)", re.MULTILINE)
 _TEST = re.compile(r"^TEST_F(?:_TIMEOUT|_SIGNAL)?\((\w+), (\w+)", re.MULTILINE)
 _BEGIN = re.compile(r"#\s+RUN\s+(\S+) \.\.\.$")
 _RESULT = re.compile(r"(ok|not ok) \d+ (\S+)(?: # (\w+)\s*(.*))?$")
 _TOTALS = re.compile(r"# (Totals: .*)$")
-
-
-# --- building ------------------------------------------------------------------------------------------------------------
-
-def _sources(kernel_source, name):
-    directory = Path(kernel_source) / "tools/testing/selftests/mm"
-    return [directory / source for source in PROGRAMS[name]]
-
-
-def directory(kernel):
-    return build_project.checkout_directory() / f"selftests-{kernel.name}"
-
-
-def ensure(kernel):
-    """Compiles, with the headers and sources of this finished kernel, what it has the sources of; returns where."""
-    place = directory(kernel)
-    for name in PROGRAMS:
-        sources = _sources(kernel / "source", name)
-        if all(source.exists() for source in sources):
-            with locked(f"{place.name}-{build_project.checkout_directory().name}"):
-                _ensure_program(kernel, place, name, sources)
-    return place
-
-
-def _ensure_program(kernel, place, name, sources):
-    stamp, program = place / f"{name}.key", place / name
-    key = content_key(kernel.name, *FLAGS, *(source.read_bytes() for source in sources))
-    if program.exists() and stamp.exists() and stamp.read_text() == key:
-        return
-    place.mkdir(parents=True, exist_ok=True)
-    source = kernel / "source"
-    command = ["gcc", *FLAGS, f"-I{source}", f"-I{source / 'tools/testing/selftests'}", "-isystem", str(kernel / "headers/include"),
-               "-o", str(program), *map(str, sources)]
-    result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if result.returncode:
-        raise FrontendError(f"the kernel's {name} does not compile:", details=result.stderr.splitlines()[-20:])
-    write_atomically(stamp, key.encode())
 
 
 # --- listing -------------------------------------------------------------------------------------------------------------
@@ -81,8 +37,8 @@ def test_names(text):
     return [f"{fixture}.{variant}.{test}" for fixture in tests for variant in variants.get(fixture, ()) for test in tests[fixture]]
 
 
-def list_tests(kernel_source, name):
-    return test_names(_sources(kernel_source, name)[0].read_text())
+def list_tests(kernel_source, selftest):
+    return test_names(source_files(Path(kernel_source), selftest)[0].read_text())
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------
