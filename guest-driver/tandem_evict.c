@@ -221,7 +221,7 @@ int tandem_vram_bring_home(struct tandem_vram *vram)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		mutex_lock(&vram->evict_lock);
-		block = tandem_evict_take(vram);
+		block = tandem_evict_take(vram, NULL);
 		if (block)
 			tandem_evict_block(vram, block, TANDEM_MIGRATE_REQUEST);
 		mutex_unlock(&vram->evict_lock);

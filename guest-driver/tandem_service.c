@@ -290,6 +290,16 @@ static void tandem_service_resident(struct tandem_as *as, const struct tandem_fa
 	tandem_service_skip(as, missing, run->va + (u64)count * PAGE_SIZE, run->access);
 }
 
+/* Under TANDEM_RETRY_OFF: nobody granted the page. */
+static void tandem_service_refuse(struct tandem_as *as, const struct tandem_fault *fault)
+{
+	if (fault->resident_only)
+		tandem_service_skip(as, fault->va, fault->va + PAGE_SIZE, fault->access);
+	else
+		tandem_service_cancel(as, fault,
+				      tandem_service_status(tandem_retry_refusal(as, fault->va)));
+}
+
 static bool tandem_service_is_over(struct tandem_as *as)
 {
 	return READ_ONCE(as->state) != TANDEM_AS_ACTIVE;
@@ -316,8 +326,7 @@ static unsigned int tandem_service_run(struct tandem_as *as, const struct tandem
 		return 1;
 	wish = tandem_service_wish(as, run);
 	if (!tandem_retry_grants(as, run->va)) {
-		tandem_service_cancel(as, run,
-				      tandem_service_status(tandem_retry_refusal(as, run->va)));
+		tandem_service_refuse(as, run);
 		return 1;
 	}
 	count = tandem_service_run_length(as, run, count);
