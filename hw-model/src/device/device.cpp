@@ -40,6 +40,13 @@ AtomicConfig atomic_config(const tandem_model_config& config) {
           .vram_is_shared = config.vram_bar};
 }
 
+std::unique_ptr<Checker> make_checker(bool wanted, const AddressSpaces& spaces, MemoryPort& memory, const Host& host) {
+  if (!wanted) return {};
+  auto checker = std::make_unique<Checker>(spaces, memory, host);
+  memory.set_checker(checker.get());
+  return checker;
+}
+
 uint32_t atomic_features(uint32_t mode) {
   switch (mode) {
     case TANDEM_ATOMICS_PCIE: return TANDEM_FEATURE_PCIE_ATOMICS;
@@ -60,6 +67,7 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       interrupts_(host_),
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
+      checker_(make_checker(config.check, spaces_, memory_, host_)),
       faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
       page_requests_(spaces_, retries_, counters_, trace_, host_),
       atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_),
@@ -110,6 +118,7 @@ void Device::reset(tandem_reset_kind kind) {
   retries_.reset();
   events_.reset();
   spaces_.reset();
+  if (checker_) checker_->reset();
   status_page_.reset();
   interrupts_.reset();
   registers_.reset();
@@ -250,6 +259,7 @@ uint64_t Device::mmio_read(int bar, uint64_t offset, unsigned size) {
 }
 
 void Device::mmio_write(int bar, uint64_t offset, uint64_t value, unsigned size) {
+  if (checker_) checker_->new_round();
   if (bar == TANDEM_BAR_REGS) registers_.write(offset, value, size);
   else if (bar == TANDEM_BAR_DOORBELLS) write_doorbell(offset, value, size);
   else host_.guest_error("write to BAR %d, which has no registers", bar);

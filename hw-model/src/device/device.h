@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "check/checker.h"
 #include "cp/command_processor.h"
 #include "device/config.h"
 #include "device/invalidation_ring.h"
@@ -40,6 +41,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }
+  const Checker* checker() const { return checker_.get(); }
   using Write = std::function<void(const std::string&)>;
   bool describe(const std::string& topic, const Write& write) const;
 
@@ -105,6 +107,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void describe_waves(const Write& write) const;
   void describe_faults(const Write& write) const;
   void describe_counters(const Write& write) const;
+  void describe_checker(const Write& write) const;
 
   const tandem_model_config config_;
   const tandem_host_ops ops_;
@@ -116,6 +119,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   Interrupts interrupts_;
   StatusPage status_page_;
   AddressSpaces spaces_;
+  const std::unique_ptr<Checker> checker_;  // nullptr: nobody watches. Before the blocks, which ask memory_ for it
   RetryLimits retries_;
   FaultUnit faults_;
   PageRequests page_requests_;

@@ -2,6 +2,8 @@
 // Step "invalidate command ... then the acknowledgement".
 #include "device/invalidation_ring.h"
 
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -76,6 +78,7 @@ bool InvalidationRing::fetch(uint64_t now) {
   last_seqno_ = entry.seqno;
   under_way_.push_back({entry, now + latency_, put_ns});
   trace_received(entry);
+  if (Checker* check = memory_.checker()) check->received(entry);
   return true;
 }
 
@@ -93,6 +96,8 @@ void InvalidationRing::acknowledge(const UnderWay& under_way) {
   const Invalidator::Outcome outcome = invalidator_.carry_out(pasid, first_byte(entry), last_byte_end(entry));
   ++counters_[TANDEM_COUNTER_INVALIDATES];
   trace_done(under_way, outcome);
+  if (Checker* check = memory_.checker())
+    check->acknowledged(Invalidation::Source::Driver, pasid, first_byte(entry), last_byte_end(entry), entry.seqno);
   // Release order: every store that was drained is in memory before the driver can see the number.
   status_.invalidate_done(entry.seqno);
   if (entry.flags & TANDEM_INVALIDATE_INTERRUPT) interrupts_.raise(TANDEM_VECTOR_INVALIDATE);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -169,6 +171,7 @@ std::optional<tandem_command_error> KernelRing::bind(const tandem_command& comma
   std::copy(std::begin(bind.comm), std::end(bind.comm), space.comm.begin());
   spaces_.bind(pasid, space);
   if (trace_.on()) trace_bind(command);
+  if (Checker* check = memory_.checker()) check->bound(pasid);
   return TANDEM_COMMAND_OK;
 }
 
@@ -211,6 +214,7 @@ void KernelRing::end(Pasid pasid) {
   faults_.address_space_gone(pasid);
   page_requests_.address_space_gone(pasid);
   memory_.access_counters().forget(pasid);
+  if (Checker* check = memory_.checker()) check->ended(pasid);
 }
 
 tandem_command_error KernelRing::create_queue(const tandem_command& command) {

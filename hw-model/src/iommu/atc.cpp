@@ -4,6 +4,8 @@
 
 #include <bit>
 
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -50,7 +52,11 @@ void Atc::ask(const TranslationRequest& request) {
   if (!fresh) return;
   ++last_id_;
   ++counters_[TANDEM_COUNTER_ATS_REQUESTS];
-  under_way_[last_id_] = {.first = request, .asked_ns = trace_.on() ? host_.now() : 0, .sound_bytes = kLargestBlock};
+  const Checker* check = memory_.checker();
+  under_way_[last_id_] = {.first = request,
+                          .asked_ns = trace_.on() ? host_.now() : 0,
+                          .began = check ? check->moment() : 0,
+                          .sound_bytes = kLargestBlock};
   if (trace_.on()) trace_request(request);
   host_.ats_request({.id = last_id_, .address = key.page, .pasid = bus_pasid(request.pasid), .write = key.write});
 }
@@ -79,6 +85,7 @@ std::optional<Atc::Reply> Atc::answer(uint64_t id, const tandem_ats_answer& answ
     return reply;
   }
   reply.kind = Reply::Kind::Entry;
+  if (Checker* check = memory_.checker()) check->filled(reply.entry, asked.first, asked.began);
   entries_.insert(reply.entry);
   return reply;
 }

@@ -30,6 +30,7 @@ class Atc {
   void set_enabled(bool enabled);
   bool enabled() const { return enabled_; }
 
+  // Entries of it are judged when they are filled into a TLB.
   const TlbEntry* lookup(Pasid pasid, Gva va, Access access) { return entries_.lookup(pasid, va, access); }
   // Sends an ATS request, unless one for the same is under way. Only while enabled.
   void ask(const TranslationRequest& request);
@@ -74,6 +75,7 @@ class Atc {
   struct UnderWay {
     TranslationRequest first;  // who asked
     uint64_t asked_ns = 0;
+    uint64_t began = 0;        // the checker's moment
     uint64_t sound_bytes = 0;  // the block around the page of which no byte was invalidated since; 0: the page was
   };
 

@@ -26,6 +26,7 @@ Mmu::Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort&
       counters_(counters),
       trace_(trace),
       host_(host),
+      check_(memory.checker()),
       tables_(memory),
       l1_(config.compute_units, Tlb(config.l1_sets, config.l1_ways)),
       l2_(config.l2_sets, config.l2_ways) {
@@ -39,7 +40,9 @@ Mmu::MissKey Mmu::key_of(const TranslationRequest& request) {
 
 const TlbEntry* Mmu::lookup(const TranslationRequest& request) {
   const TlbEntry* entry = l1_of(request).lookup(request.pasid, request.va, request.access, request.pc);
-  if (entry) ++counters_[TANDEM_COUNTER_L1_HITS];
+  if (!entry) return nullptr;
+  ++counters_[TANDEM_COUNTER_L1_HITS];
+  if (check_ && check_->wants(*entry)) [[unlikely]] check_->used(*entry, request);
   return entry;
 }
 
@@ -85,6 +88,7 @@ TranslationResult Mmu::start(const TranslationRequest& request, const AddressSpa
 TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& waiter) {
   using Kind = TranslationResult::Kind;
   miss.walk = PageWalk(root, miss.request.va, miss.request.access);
+  miss.began = moment();
   while (miss.walk.restarts() <= kRestartsPerTick) {
     const PageWalk::Step step = miss.walk.fetch(tables_) ? resolve(miss) : PageWalk::Step::Pending;
     if (step == PageWalk::Step::Pending) {
@@ -112,8 +116,10 @@ PageWalk::Step Mmu::resolve(Miss& miss) {
   const PageWalk::Step step = miss.walk.resolve(tables_, memory_, miss.request.pasid);
   if (step == PageWalk::Step::Changed) {
     miss.walk.restart();
+    miss.began = moment();
     ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
   }
+  if (check_ && step == PageWalk::Step::Found) check_->filled(miss.walk.entry(), miss.request, miss.began);
   return step;
 }
 
@@ -126,6 +132,7 @@ const TlbEntry& Mmu::fill_l2(const TranslationRequest& request, const TlbEntry& 
 const TlbEntry* Mmu::fill_l1(const TranslationRequest& request, const TlbEntry& entry) {
   const Tlb::Inserted inserted = l1_of(request).insert(entry);
   if (trace_.on()) trace_fill(request, entry, 1, inserted.evicted);
+  if (check_ && check_->wants(*inserted.entry)) check_->used(*inserted.entry, request);
   return inserted.entry;
 }
 
@@ -162,11 +169,13 @@ void Mmu::start_waiting_walks() {
 void Mmu::begin_walk(Miss& miss) {
   miss.stage = Miss::Stage::Walking;
   miss.walk = PageWalk(spaces_.find(miss.request.pasid)->root, miss.request.va, miss.request.access);
+  miss.began = moment();
   miss.due = now_;
 }
 
 void Mmu::restart(Miss& miss) {
   miss.walk.restart();
+  miss.began = moment();
   miss.due = now_;
   ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
 }
@@ -408,6 +417,7 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
     restart(miss);
     killed.hit |= TANDEM_HIT_WALK;
   }
+  if (check_) check_->carried_out(pasid, start, end);
   return killed;
 }
 
@@ -443,6 +453,7 @@ void Mmu::drop_host_pointers() {
   l2_.kill_all();
   atc_.drop_entries();
   tables_.drop();
+  if (check_) check_->drop_host_pointers();
   for (Miss& miss : walking_) restart(miss);
 }
 

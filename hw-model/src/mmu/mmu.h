@@ -19,6 +19,7 @@
 
 #include "base/counters.h"
 #include "base/host.h"
+#include "check/checker.h"
 #include "fault/fault_sink.h"
 #include "iommu/atc.h"
 #include "iommu/page_requests.h"
@@ -95,6 +96,7 @@ class Mmu final : public Translator {
     Stage stage = Stage::LookingInL2;
     uint64_t due = 0;
     uint64_t began_ns = 0;
+    uint64_t began = 0;  // the checker's moment from which on the walk has read
     PageWalk walk;
     std::vector<Waiter> waiters;
   };
@@ -125,6 +127,7 @@ class Mmu final : public Translator {
   void look_up_what_is_due();
   void advance_walks();
   Progress look_up(Miss& miss);
+  uint64_t moment() const { return check_ ? check_->moment() : 0; }
   void enter(Miss&& miss, Miss::Stage stage);
   void move(MissList::iterator miss, Miss::Stage stage);
   Progress advance_walk(Miss& miss);
@@ -156,6 +159,7 @@ class Mmu final : public Translator {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  Checker* const check_;  // nullptr: nobody watches
   TablePointers tables_;
   std::vector<Tlb> l1_;
   Tlb l2_;

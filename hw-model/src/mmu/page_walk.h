@@ -63,6 +63,7 @@ class PageWalk {
   bool overlaps(Gva start, Gva end) const;
 
   const TlbEntry& entry() const { return entry_; }
+  TlbEntry& entry() { return entry_; }
   tandem_fault_reason reason() const { return reason_; }
   uint64_t fetched() const { return fetched_; }
   // Device address of the page that the fetched leaf gives for the address.

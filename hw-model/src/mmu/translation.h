@@ -28,6 +28,10 @@ struct TlbEntry {
   bool counted = false;           // accesses of wavefronts are to be counted (mem/access_counters.h)
   uint64_t pte = 0;               // as the walker left it, for traces and displays
   uint64_t bus_address = 0;       // mirror, in the system's memory: what the page table gave for the byte at va
+  // The checker's (check/checker.h); 0 without one.
+  uint64_t began = 0;             // moment when what it rests on began to be read
+  uint64_t filled = 0;            // moment when it was made: no two have the same
+  mutable uint32_t judged = 0;    // round in which it was judged last
 
   bool covers(Gva address) const { return address.value - va.value < bytes; }
   bool permits(Access access) const {
@@ -41,6 +45,7 @@ struct TranslationRequest {
   QueueId queue;
   Gva va;
   Access access = Access::Read;
+  uint8_t lane = 0;               // for reports
   tandem_fault_client client = TANDEM_CLIENT_COMPUTE;
   uint8_t unit = 0;               // compute unit, chooses the L1 TLB (TANDEM_CLIENT_COMPUTE only)
   uint64_t pc = 0;
