@@ -12,7 +12,7 @@ from . import gpu_options, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, InputPump, Program, StandardStreams, exit_status
 from .machine import MachineConfig, time_scale
-from .status import GUEST_LOST, SIGNAL_BASE, FrontendError, UsageError
+from .status import GUEST_LOST, SIGNAL_BASE, VIOLATION, FrontendError, UsageError
 from .wire import ENDING_NOT_STARTED
 
 BASE_KINDS = ("qemu", "kernel", "model", "driver", "guest")
@@ -51,7 +51,7 @@ def machine_config(args, trace=None):
     return MachineConfig(
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
         gpu=gpu_options.parse(args.gpu), gpu_present=not args.no_gpu, gpus=args.gpus,
-        fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None,
+        fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None, check=args.check,
         kernel=args.kernel, kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 
@@ -112,6 +112,16 @@ def report_splats(guest):
     return len(splats)
 
 
+def report_violations(guest):
+    """Tell what the coherence checker reported; returns how many violations."""
+    reports = guest.checker.take_reports()
+    for report in reports:
+        print(f"tandem: the coherence checker reports: {report.title}", file=sys.stderr)
+        for line in report.lines[1:]:
+            print(f"  {line}", file=sys.stderr)
+    return len(reports)
+
+
 def report_ending(program, ending, guest):
     """What the exit status alone does not tell."""
     if ending.kind == ENDING_NOT_STARTED:
@@ -146,7 +156,8 @@ def run_in_guest(config, artifacts, program, timeout=None, keep_console=None):
         report_ending(program, ending, guest)
         guest.power_off()
         report_qemu_errors(guest)
-    return exit_status(ending)
+        violations = report_violations(guest)
+    return VIOLATION if violations else exit_status(ending)
 
 
 def run_command(args):

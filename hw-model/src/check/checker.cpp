@@ -82,7 +82,7 @@ const char* check_counter_name(uint32_t counter) {
 }
 
 Checker::Checker(const AddressSpaces& spaces, const MemoryPort& memory, const Host& host)
-    : spaces_(spaces), host_(host), tables_(memory), reporter_(*this) {}
+    : spaces_(spaces), host_(host), tables_(memory), reporter_(*this), vram_(memory.vram_bytes()) {}
 
 uint64_t Checker::counter(tandem_check_counter counter) const {
   switch (counter) {
@@ -121,6 +121,7 @@ void Checker::filled(TlbEntry& entry, const TranslationRequest& request, uint64_
                      .bytes = entry.bytes,
                      .a = entry.device_address,
                      .b = began});
+  faults_.succeeded(entry);
   if (truth_)
     if (const auto finding = truth_->judge_fill({entry, request})) violated(*finding, request, &entry, entry.bytes);
 }
@@ -131,6 +132,9 @@ void Checker::used(const TlbEntry& entry, const TranslationRequest& request) {
   if (const Invalidation* invalidation = invalidated_since(entry.pasid, entry.began, entry.va, entry.bytes))
     return violated(why_it_outlived(*invalidation, entry), request, &entry, entry.bytes);
   compare_with_device_table(entry, request);
+  if (entry.aperture == TANDEM_APERTURE_VRAM)
+    if (const auto finding = vram_.judge(entry.device_address + (request.va.align_down(TANDEM_PAGE_BYTES) - entry.va)))
+      violated(*finding, request, &entry, entry.bytes);
   if (truth_)
     if (const auto finding = truth_->judge({entry, request})) violated(*finding, request, &entry, entry.bytes);
 }
@@ -148,6 +152,8 @@ Finding Checker::why_it_outlived(const Invalidation& invalidation, const TlbEntr
   };
   if (invalidation.source == Invalidation::Source::Unbind)
     finding = {"X10.use-after-unbind", "a translation was used that an address space had left behind, which is gone", {}};
+  else if (!done && invalidation.source == Invalidation::Source::Iommu)
+    finding = {"X2.atc-not-flushed", "a translation was used that the IOMMU had taken back, and that the device had said to have dropped", {}};
   else if (!done)
     finding = {"X2.acknowledged-before-drain", "a translation was used after its invalidation had been acknowledged, but before it was carried out", {}};
   else if (done->pasid != entry.pasid)
@@ -200,6 +206,65 @@ void Checker::done_late(LateAccess what, const TranslationRequest& request, Gva 
            at, nullptr, bytes);
 }
 
+void Checker::atomic_op_ends(Pasid pasid, Gva va, uint64_t loaded, uint64_t now) {
+  ++counters_[TANDEM_CHECK_LATE_ACCESSES];
+  if (loaded == now) return;
+  TranslationRequest request = nobody(pasid, va);
+  request.access = Access::Atomic;
+  violated({"X4.lost-update",
+            "an atomic that has to be one AtomicOp overwrote what somebody stored between its load and its store",
+            {format("it had loaded %#llx; just before its store the word was %#llx", static_cast<ull>(loaded), static_cast<ull>(now))}},
+           request, nullptr, sizeof(uint64_t));
+}
+
+void Checker::moved(const CopyWitness& witness, const std::byte* source, const std::byte* destination, tandem_aperture aperture,
+                    uint64_t address) {
+  ++counters_[TANDEM_CHECK_COPIES];
+  const std::optional<uint64_t> lost = witness.first_lost(source, destination);
+  if (!lost) return;
+  violated({"X4.copy-lost",
+            "the copy engine told that it had copied what is not at the destination",
+            {format("the first byte that is missing is at %s %#llx", aperture_name(aperture), static_cast<ull>(address + *lost))}},
+           nobody(Pasid{}, gva(address)), nullptr, 1);
+}
+
+// ---- faults ----
+
+void Checker::faulted(const TranslationRequest& request, tandem_fault_reason reason) {
+  ++counters_[TANDEM_CHECK_FAULTS];
+  note(request.pasid, {.kind = EventKind::Faulted,
+                       .start = request.va,
+                       .bytes = 1,
+                       .detail = static_cast<uint32_t>(request.access) | static_cast<uint32_t>(reason) << 8});
+  if (reason != TANDEM_FAULT_NOT_PRESENT && reason != TANDEM_FAULT_PERMISSION) return;
+  const AddressSpace* space = spaces_.find(request.pasid);
+  if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
+  const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
+  const uint32_t in_a_row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
+  if (in_a_row < FaultLedger::kMostInARow) return;
+  violated({"X6.fault-though-permitted",
+            format("an access has faulted %u times in a row although its page table permits it", in_a_row),
+            {format("the page table entry is %#llx", static_cast<ull>(leaf->pte))}},
+           request, nullptr, 1);
+}
+
+void Checker::recorded(const TranslationRequest& request, uint64_t moment) {
+  const auto space = by_pasid_.find(request.pasid.value);
+  if (space == by_pasid_.end() || space->second.ended <= moment) return;
+  violated({"X10.fault-of-ended-address-space",
+            "a fault was told of an address space that has ended; its number may be another process's by now",
+            {format("it had faulted at moment %llu, the address space ended at moment %llu", static_cast<ull>(moment),
+                    static_cast<ull>(space->second.ended))}},
+           request, nullptr, 1);
+}
+
+void Checker::replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left) {
+  note(pasid, {.kind = EventKind::Replayed, .seqno = seqno, .a = released});
+  if (left == 0) return;
+  violated({"X6.fault-left-by-a-replay", format("a replay left %zu accesses waiting that it had to release", left), {}},
+           nobody(pasid, gva(0)), nullptr, 0);
+}
+
 // ---- invalidations ----
 
 void Checker::received(const tandem_invalidate& entry) {
@@ -239,6 +304,7 @@ void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, 
   else invalidation->carried_out = carried_out_.back();
   carried_out_.clear();
   by_pasid_[pasid.value].invalidated.add(invalidation);
+  faults_.invalidated(pasid, start, end);
   note(pasid, {.kind = source == Invalidation::Source::Iommu ? EventKind::AtcInvalidated : EventKind::Acknowledged,
                .start = start,
                .bytes = end - start,
@@ -259,6 +325,7 @@ void Checker::bound(Pasid pasid) {
 
 void Checker::ended(Pasid pasid) {
   acknowledged(Invalidation::Source::Unbind, pasid, gva(0), gva(TANDEM_VA_LIMIT), 0);
+  by_pasid_[pasid.value].ended = moment_;
   note(pasid, {.kind = EventKind::Unbound});
   if (truth_) truth_->unbound(pasid);
 }
@@ -273,6 +340,8 @@ void Checker::reset() {
   history_.reset();
   by_pasid_.clear();
   kernels_.clear();
+  faults_.reset();
+  vram_.reset();
   carried_out_.clear();
   not_carried_out_.reset();
   if (truth_) truth_->reset();
@@ -302,7 +371,7 @@ std::string Checker::text_of_access(const TranslationRequest& request) {
                          ? format("address space %u", request.pasid.value)
                          : format("process %s (%u), address space %u", known->second.name.c_str(), known->second.tgid,
                                   request.pasid.value);
-  if (!request.client) return text;
+  if (!request.client) return request.va == gva(0) ? text : text + format(", at %#llx", static_cast<ull>(request.va.value));
   text += format(", queue %u, ", request.queue.value);
   if (request.client == TANDEM_CLIENT_COMPUTE)
     text += format("compute unit %u, lane %u, ", request.unit, request.lane);

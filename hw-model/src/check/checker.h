@@ -16,11 +16,14 @@
 #include <vector>
 
 #include "base/host.h"
+#include "check/copy_witness.h"
 #include "check/device_tables.h"
+#include "check/fault_ledger.h"
 #include "check/history.h"
 #include "check/invalidated_ranges.h"
 #include "check/report.h"
 #include "check/truth.h"
+#include "check/vram_pages.h"
 #include "mmu/address_spaces.h"
 #include "tandem/model.h"
 
@@ -36,7 +39,7 @@ class Checker final : private ReportSink {
 
   void set_truth(TruthSource* truth) { truth_ = truth; }
   uint64_t counter(tandem_check_counter counter) const;
-  History& history() { return history_; }
+  VramPages& vram() { return vram_; }
 
   // ---- the clock ----
   // What begins now (a walk, an ATS request, a queued store) is stamped with it.
@@ -55,6 +58,25 @@ class Checker final : private ReportSink {
   void filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began);
   // Done now by a translation that was found at that moment: stored, read, moved, executed.
   void done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment);
+
+  // True once in each round: for what has no entry and is asked for often.
+  bool first_in_round(uint32_t& judged) const {
+    if (judged == round_) return false;
+    judged = round_;
+    return true;
+  }
+  // The store of an AtomicOp is about to be made. Unless the word still has the value of its load, somebody's store will be lost.
+  void atomic_op_ends(Pasid pasid, Gva va, uint64_t loaded, uint64_t now);
+  // A piece of one of the driver's copies was moved.
+  void moved(const CopyWitness& witness, const std::byte* source, const std::byte* destination, tandem_aperture aperture,
+             uint64_t address);
+
+  // ---- faults ----
+  void faulted(const TranslationRequest& request, tandem_fault_reason reason);
+  // The record of a fault of that moment is written into the fault buffer.
+  void recorded(const TranslationRequest& request, uint64_t moment);
+  // So many accesses still wait after a REPLAY of their address space.
+  void replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left);
 
   // ---- invalidations ----
   void received(const tandem_invalidate& entry);
@@ -84,6 +106,7 @@ class Checker final : private ReportSink {
     InvalidatedRanges invalidated;
     uint32_t tgid = 0;
     std::string name;
+    uint64_t ended = 0;  // moment
   };
   struct Kernel {
     uint64_t packet;
@@ -105,6 +128,8 @@ class Checker final : private ReportSink {
   TruthSource* truth_ = nullptr;
   Reporter reporter_;
   History history_;
+  FaultLedger faults_;
+  VramPages vram_;
   std::unordered_map<uint32_t, Space> by_pasid_;  // outlives unbinding: so does what it knows of invalidations
   std::unordered_map<uint32_t, Kernel> kernels_;  // by queue: what it ran last
   std::vector<Invalidation::CarriedOut> carried_out_;  // since the last acknowledgement

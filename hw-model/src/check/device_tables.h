@@ -17,6 +17,7 @@ struct DeviceLeaf {
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
 
   bool permits(Access access) const;
+  bool operator==(const DeviceLeaf&) const = default;
 };
 
 class DeviceTables {

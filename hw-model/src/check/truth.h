@@ -22,6 +22,7 @@ struct Finding {
   std::string key;                   // stable, as in "X1.stale-translation"
   std::string what;                  // one sentence: what was done that must not be done
   std::vector<std::string> details;  // further sentences, such as what the process's table says
+  bool operator==(const Finding&) const = default;
 };
 
 class TruthSource {

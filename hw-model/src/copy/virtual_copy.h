@@ -100,6 +100,7 @@ class VirtualCopy final : public CopyJob {
   };
 
   uint64_t move_piece(uint64_t most);
+  void judge(const TlbEntry& entry, Gva va, Access access) const;
 
   const VirtualCopyRequest request_;
   Translator& translator_;

@@ -14,7 +14,8 @@ MmuConfig mmu_config(const tandem_model_config& config) {
           .l2_ways = config.l2_ways,
           .walkers = config.walkers,
           .walk_latency = config.walk_latency,
-          .l2_latency = config.l2_latency};
+          .l2_latency = config.l2_latency,
+          .mutation = config.mutation};
 }
 
 CommandProcessorConfig processor_config(const tandem_model_config& config) {
@@ -31,13 +32,17 @@ ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
           .store_queue_depth = config.store_queue_depth,
           .store_drain = static_cast<tandem_store_drain>(config.store_drain),
           .load_reorder = config.load_reorder,
+          .mutation = config.mutation,
           .seed = config.seed + unit};
 }
 
 AtomicConfig atomic_config(const tandem_model_config& config) {
+  constexpr uint32_t kSplitPause = 100;
+  const bool split = config.mutation == TANDEM_MUTATION_ATOMIC_SPLIT;
   return {.mode = static_cast<tandem_atomics>(config.atomics),
-          .pause = config.atomic_pause,
-          .vram_is_shared = config.vram_bar};
+          .pause = split && !config.atomic_pause ? kSplitPause : config.atomic_pause,
+          .vram_is_shared = config.vram_bar,
+          .split = split};
 }
 
 std::unique_ptr<Checker> make_checker(bool wanted, const AddressSpaces& spaces, MemoryPort& memory, const Host& host) {
@@ -68,20 +73,20 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
       checker_(make_checker(config.check, spaces_, memory_, host_)),
-      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
+      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_, config.mutation),
       page_requests_(spaces_, retries_, counters_, trace_, host_),
-      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_),
+      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_, config.mutation),
       bus_(atc_),
       mmu_(mmu_config(config), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
       events_(memory_, status_page_, interrupts_, *this),
-      copies_(config.copy_chunk_bytes),
+      copies_(config.copy_chunk_bytes, config.mutation),
       processor_(processor_config(config), units_, mmu_, memory_, copies_, retries_, events_, attention_, counters_,
                  trace_, host_),
-      invalidator_(mmu_, clients_, counters_),
+      invalidator_(mmu_, clients_, counters_, config.mutation),
       kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, page_requests_, events_, status_page_, interrupts_,
-                   *this, counters_, trace_, host_),
+                   *this, counters_, trace_, host_, config.mutation),
       invalidation_ring_(config.invalidate_latency, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
-                         counters_, trace_, host_) {
+                         counters_, trace_, host_, config.mutation) {
   for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
     units_.push_back(std::make_unique<ComputeUnit>(
         unit_config(config, unit), mmu_, memory_, processor_, counters_, [this] { return host_.now(); },

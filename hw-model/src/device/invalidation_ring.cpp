@@ -23,7 +23,7 @@ Gva last_byte_end(const tandem_invalidate& entry) {
 
 InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces,
                                    Invalidator& invalidator, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
-                                   const Host& host)
+                                   const Host& host, uint32_t mutation)
     : latency_(latency),
       memory_(memory),
       spaces_(spaces),
@@ -33,7 +33,8 @@ InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, c
       errors_(errors),
       counters_(counters),
       trace_(trace),
-      host_(host) {}
+      host_(host),
+      mutation_(mutation) {}
 
 void InvalidationRing::put_written() {
   if (!put_times_.empty() && put_times_.back().put == ring_.put) return;
@@ -49,6 +50,11 @@ uint64_t InvalidationRing::time_of_put(uint32_t index) {
 uint32_t InvalidationRing::step(uint64_t now) {
   if (stalled_) return 0;
   uint32_t steps = 0;
+  if (owed_) {
+    carry_out(*owed_);
+    owed_.reset();
+    ++steps;
+  }
   while (under_way_.size() < kUnderWay && fetch(now)) ++steps;
   while (!under_way_.empty() && under_way_.front().due <= now) {
     acknowledge(under_way_.front());
@@ -90,14 +96,19 @@ bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
   return aligned && entry.start < entry.end && entry.end <= TANDEM_VA_LIMIT;
 }
 
+Invalidator::Outcome InvalidationRing::carry_out(const tandem_invalidate& entry) {
+  return invalidator_.carry_out(Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry));
+}
+
 void InvalidationRing::acknowledge(const UnderWay& under_way) {
   const tandem_invalidate& entry = under_way.entry;
-  const Pasid pasid{{entry.pasid}};
-  const Invalidator::Outcome outcome = invalidator_.carry_out(pasid, first_byte(entry), last_byte_end(entry));
+  Invalidator::Outcome outcome;
+  if (mutation_ == TANDEM_MUTATION_ACK_BEFORE_DRAIN) owed_ = entry;
+  else outcome = carry_out(entry);
   ++counters_[TANDEM_COUNTER_INVALIDATES];
   trace_done(under_way, outcome);
   if (Checker* check = memory_.checker())
-    check->acknowledged(Invalidation::Source::Driver, pasid, first_byte(entry), last_byte_end(entry), entry.seqno);
+    check->acknowledged(Invalidation::Source::Driver, Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry), entry.seqno);
   // Release order: every store that was drained is in memory before the driver can see the number.
   status_.invalidate_done(entry.seqno);
   if (entry.flags & TANDEM_INVALIDATE_INTERRUPT) interrupts_.raise(TANDEM_VECTOR_INVALIDATE);
@@ -109,6 +120,7 @@ void InvalidationRing::reset() {
   put_times_.clear();
   last_seqno_.reset();
   stalled_ = false;
+  owed_.reset();
 }
 
 void InvalidationRing::trace_received(const tandem_invalidate& entry) const {

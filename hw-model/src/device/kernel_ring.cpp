@@ -14,6 +14,7 @@ namespace {
 constexpr uint64_t kPacketAlign = TANDEM_PACKET_BYTES;
 constexpr uint64_t kIndicesAlign = 64;
 constexpr uint32_t kStackAlign = 16;
+constexpr uint32_t kCopiesToADropped = 4;
 
 // TANDEM_TRACE_MIGRATE: two numbers share one word.
 constexpr uint32_t kFailedShift = 48;
@@ -49,7 +50,7 @@ bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && b
 KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
                        CopyEngine& copies, FaultUnit& faults, PageRequests& page_requests, EventRing& events,
                        StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters,
-                       const Trace& trace, const Host& host)
+                       const Trace& trace, const Host& host, uint32_t mutation)
     : memory_(memory),
       spaces_(spaces),
       mmu_(mmu),
@@ -63,7 +64,8 @@ KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, Comm
       errors_(errors),
       counters_(counters),
       trace_(trace),
-      host_(host) {}
+      host_(host),
+      mutation_(mutation) {}
 
 bool KernelRing::step() {
   if (stalled_) return false;
@@ -269,7 +271,7 @@ std::optional<tandem_command_error> KernelRing::report_queue(const tandem_comman
 tandem_command_error KernelRing::replay(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
   if (!has_fault_records(spaces_.find(pasid))) return TANDEM_COMMAND_BAD_PASID;
-  const uint32_t released = faults_.replay(pasid);
+  const uint32_t released = faults_.replay(pasid, command.seqno);
   processor_.note_outside_event();
   trace_replay(command, released);
   return TANDEM_COMMAND_OK;
@@ -315,6 +317,7 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
     --copies_to_fail_;
     request.fails_after = copy.bytes / 2;
   }
+  request.drops_last_piece = mutation_ == TANDEM_MUTATION_COPY_DROPPED && copies_begun_++ % kCopiesToADropped == 0;
   current_->copy = std::make_unique<PhysicalCopy>(request, memory_, counters_);
   copies_.submit(*current_->copy);
   return {};

@@ -35,7 +35,7 @@ tandem_run_result Device::run(uint64_t budget) {
     // and page requests will not.
     progress |= processor_.share(ran, ran == 0 && !mmu_.busy() && !memory_.atomics().busy());
     if (copies_.busy()) progress |= copies_.step();
-    faults_.announce();
+    progress |= faults_.announce();
     page_requests_.send();
     ticks_ += std::max<uint64_t>(ran, 1);
     if (checker_) checker_->pass(std::max<uint64_t>(ran, 1));

@@ -21,8 +21,14 @@ uint64_t as_pte(const TlbEntry& entry) {
 }  // namespace
 
 Atc::Atc(uint32_t sets, uint32_t ways, const AddressSpaces& spaces, const MemoryPort& memory, Counters& counters,
-         const Trace& trace, const Host& host)
-    : spaces_(spaces), memory_(memory), counters_(counters), trace_(trace), host_(host), entries_(sets, ways) {}
+         const Trace& trace, const Host& host, uint32_t mutation)
+    : spaces_(spaces),
+      memory_(memory),
+      counters_(counters),
+      trace_(trace),
+      host_(host),
+      mutation_(mutation),
+      entries_(sets, ways) {}
 
 Atc::Key Atc::key_of(const TranslationRequest& request) {
   return {request.pasid.value, request.va.align_down(TANDEM_PAGE_BYTES).value, writes(request)};
@@ -139,6 +145,7 @@ Atc::Killed Atc::kill_range(Pasid pasid, Gva start, Gva end) {
   Killed killed;
   if (end <= start) return killed;
   killed.entries = entries_.kill(pasid, start, end);
+  if (mutation_ == TANDEM_MUTATION_ATC_REFILL) return killed;
   const auto overlaps = [&](Gva va, uint64_t bytes) {
     return ranges_overlap(va.align_down(bytes).value, bytes, start.value, end - start);
   };

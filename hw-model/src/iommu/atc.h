@@ -24,7 +24,7 @@ namespace tandem {
 class Atc {
  public:
   Atc(uint32_t sets, uint32_t ways, const AddressSpaces& spaces, const MemoryPort& memory, Counters& counters,
-      const Trace& trace, const Host& host);
+      const Trace& trace, const Host& host, uint32_t mutation = 0);
 
   // Whether the bus lets the device ask. Off: nothing is under way any more, and no entry is left.
   void set_enabled(bool enabled);
@@ -96,6 +96,7 @@ class Atc {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  const uint32_t mutation_;  // a test's (tandem_mutation)
 
   Tlb entries_;
   std::map<Key, uint64_t> ids_;

@@ -58,6 +58,8 @@ TranslationResult Mmu::translate(const TranslationRequest& request, TranslationW
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space) return {Kind::Failed, nullptr, TANDEM_QUEUE_ADDRESS_FAULT};
   if (const TlbEntry* entry = lookup(request)) return {Kind::Hit, entry};
+  if (config_.mutation == TANDEM_MUTATION_READ_ONLY_KEPT) [[unlikely]]
+    if (const auto result = fault_at_read_only_entry(request, waiter)) return *result;
   ++counters_[TANDEM_COUNTER_L1_MISSES];
   if (config_.l2_latency == 0)
     if (const TlbEntry* entry = look_in_l2(request)) return {Kind::Hit, fill_l1(request, *entry)};
@@ -109,6 +111,16 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
   miss.waiters.push_back({miss.request, &waiter});
   enter(std::move(miss), Miss::Stage::WaitingForWalker);
   return {Kind::Wait};
+}
+
+// A mutation: what the L2 grants is enough to refuse the access.
+std::optional<TranslationResult> Mmu::fault_at_read_only_entry(const TranslationRequest& request, TranslationWaiter& waiter) {
+  if (request.access != Access::Write && request.access != Access::Atomic) return {};
+  const TlbEntry* entry = l2_.lookup(request.pasid, request.va, Access::Read);
+  if (!entry || entry->pte & TANDEM_PTE_WRITE) return {};
+  using Kind = TranslationResult::Kind;
+  const auto error = faults_.raise(request, TANDEM_FAULT_PERMISSION, waiter);
+  return error ? TranslationResult{Kind::Failed, nullptr, *error} : TranslationResult{Kind::Wait};
 }
 
 // One judgement; a changed entry sends the walk back to the root.
@@ -408,11 +420,13 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
       killed.entries += entries;
       killed.hit |= TANDEM_HIT_L1;
     }
-  if (const uint32_t entries = l2_.kill(pasid, start, end)) {
+  const bool reaches_l2 = config_.mutation != TANDEM_MUTATION_L2_KEPT;
+  if (const uint32_t entries = reaches_l2 ? l2_.kill(pasid, start, end) : 0) {
     killed.entries += entries;
     killed.hit |= TANDEM_HIT_L2;
   }
   for (Miss& miss : walking_) {
+    if (config_.mutation == TANDEM_MUTATION_WALK_NOT_RESTARTED) break;
     if (miss.request.pasid != pasid || !miss.walk.overlaps(start, end)) continue;
     restart(miss);
     killed.hit |= TANDEM_HIT_WALK;
@@ -422,7 +436,8 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
 }
 
 Mmu::Killed Mmu::remove(Pasid pasid) {
-  Killed killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
+  Killed killed;
+  if (config_.mutation != TANDEM_MUTATION_SPACE_KEPT) killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
   killed.entries += atc_.remove(pasid);
   end_if([&](const Miss& miss) { return miss.request.pasid == pasid; });
   return killed;

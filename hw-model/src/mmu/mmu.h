@@ -37,6 +37,7 @@ struct MmuConfig {
   uint32_t walkers = 1;
   uint32_t walk_latency = 0;
   uint32_t l2_latency = 0;
+  uint32_t mutation = 0;  // a test's (tandem_mutation)
 };
 
 class Mmu final : public Translator {
@@ -146,6 +147,7 @@ class Mmu final : public Translator {
   void succeed(Miss& miss);
   void fail(Miss& miss);
   void start_waiting_walks();
+  std::optional<TranslationResult> fault_at_read_only_entry(const TranslationRequest& request, TranslationWaiter& waiter);
   void note_poison(const Miss& miss);
   void trace_walk(const Miss& miss, uint64_t pte) const;
   void trace_fill(const TranslationRequest& request, const TlbEntry& entry, uint32_t level, bool evicted) const;
