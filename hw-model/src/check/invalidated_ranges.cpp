@@ -37,7 +37,7 @@ const Invalidation* InvalidatedRanges::after(uint64_t moment, Gva start, uint64_
   if (at != pieces_.begin()) --at;
   for (; at != pieces_.end() && at->first < start.value + bytes; ++at) {
     const Invalidation* here = at->second.invalidation.get();
-    if (at->second.end <= start.value || here->moment <= moment) continue;
+    if (at->second.end <= start.value || here->binds() <= moment) continue;
     if (!youngest || here->moment > youngest->moment) youngest = here;
   }
   return youngest;

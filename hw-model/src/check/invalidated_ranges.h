@@ -5,6 +5,7 @@
 // half is forgotten, so that only translations that are very old can escape.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -29,6 +30,9 @@ struct Invalidation {
   uint64_t seqno = 0;
   uint64_t moment = 0;                    // of the acknowledgement, on the checker's clock
   std::optional<CarriedOut> carried_out;  // nothing: not yet
+
+  // What began before it must not be used. A walk that began again when it was carried out has read what the driver had published before.
+  uint64_t binds() const { return carried_out ? std::min(carried_out->moment, moment) : moment; }
 };
 
 class InvalidatedRanges {
@@ -36,7 +40,7 @@ class InvalidatedRanges {
   explicit InvalidatedRanges(size_t most = 8192) : most_(most) {}
 
   void add(const std::shared_ptr<const Invalidation>& invalidation);
-  // One that shares a byte with the range and was acknowledged after the moment; the youngest of them.
+  // One that shares a byte with the range and must have ended what began at that moment; the youngest of them.
   const Invalidation* after(uint64_t moment, Gva start, uint64_t bytes) const;
   size_t pieces() const { return pieces_.size(); }
 

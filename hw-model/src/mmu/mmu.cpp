@@ -425,13 +425,13 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
     killed.entries += entries;
     killed.hit |= TANDEM_HIT_L2;
   }
+  if (check_) check_->carried_out(pasid, start, end);
   for (Miss& miss : walking_) {
     if (config_.mutation == TANDEM_MUTATION_WALK_NOT_RESTARTED) break;
     if (miss.request.pasid != pasid || !miss.walk.overlaps(start, end)) continue;
     restart(miss);
     killed.hit |= TANDEM_HIT_WALK;
   }
-  if (check_) check_->carried_out(pasid, start, end);
   return killed;
 }
 

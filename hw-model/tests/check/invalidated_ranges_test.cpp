@@ -32,6 +32,15 @@ TEST(InvalidatedRanges, WhatBeganAtTheAcknowledgementOrAfterIsNotConcerned) {
   EXPECT_EQ(ranges.after(5, gva(0x1000), 1), nullptr);
 }
 
+TEST(InvalidatedRanges, WhatBeganAgainWhenItWasCarriedOutIsNotConcerned) {
+  InvalidatedRanges ranges;
+  auto carried_out = std::make_shared<Invalidation>(*invalidation(0x1000, 0x2000, 5));
+  carried_out->carried_out = {.moment = 4, .pasid = pasid(1), .start = gva(0x1000), .end = gva(0x2000)};
+  ranges.add(carried_out);
+  EXPECT_NE(ranges.after(3, gva(0x1000), 1), nullptr);
+  EXPECT_EQ(ranges.after(4, gva(0x1000), 1), nullptr);
+}
+
 TEST(InvalidatedRanges, TheYoungestIsNamed) {
   InvalidatedRanges ranges;
   ranges.add(invalidation(0x1000, 0x9000, 5));

@@ -50,8 +50,9 @@ Reports page_moves_under_a_wavefront(tandem_model_config config) {
   driver.run(1000);
   const uint64_t new_page = driver.pages.take();
   process.table.map(kData, new_page);
-  driver.invalidate(1, kData, kData + kPage);
+  const uint64_t seqno = driver.send(driver.invalidation(1, kData, kData + kPage));
   driver.run(1000);
+  EXPECT_EQ(driver.status().invalidate_done, seqno);
   driver.host.at<uint64_t>(old_page) = driver.host.at<uint64_t>(new_page) = 1;
   driver.settle();
   return driver.take_check_reports();
