@@ -18,6 +18,7 @@ namespace tandem {
 // One TLB entry: a translation of the VA range [va, va+bytes), all of it behind one host pointer.
 struct TlbEntry {
   Pasid pasid;
+  mutable uint32_t judged = 0;    // the checker's (check/checker.h): round in which it was judged last
   Gva va;
   uint64_t bytes = 0;             // power of two, at least 4 KiB; va is aligned to it
   std::byte* host = nullptr;      // the byte at va
@@ -28,10 +29,9 @@ struct TlbEntry {
   bool counted = false;           // accesses of wavefronts are to be counted (mem/access_counters.h)
   uint64_t pte = 0;               // as the walker left it, for traces and displays
   uint64_t bus_address = 0;       // mirror, in the system's memory: what the page table gave for the byte at va
-  // The checker's (check/checker.h); 0 without one.
+  // The checker's, too; 0 without one.
   uint64_t began = 0;             // moment when what it rests on began to be read
   uint64_t filled = 0;            // moment when it was made: no two have the same
-  mutable uint32_t judged = 0;    // round in which it was judged last
 
   bool covers(Gva address) const { return address.value - va.value < bytes; }
   bool permits(Access access) const {
