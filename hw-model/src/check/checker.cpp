@@ -282,9 +282,19 @@ void Checker::received(const tandem_invalidate& entry) {
 void Checker::carried_out(Pasid pasid, Gva start, Gva end) {
   const Invalidation::CarriedOut done{++moment_, pasid, start, end};
   note(pasid, {.kind = EventKind::CarriedOut, .start = start, .bytes = end - start});
-  if (not_carried_out_) not_carried_out_->carried_out = done;
-  else carried_out_.push_back(done);
-  not_carried_out_.reset();
+  const auto late = std::find_if(not_carried_out_.begin(), not_carried_out_.end(), [&](const auto& each) {
+    return each->pasid == pasid && each->start == start && each->end == end;
+  });
+  if (late == not_carried_out_.end()) return carried_out_.push_back(done);
+  (*late)->carried_out = done;
+  not_carried_out_.erase(late);
+}
+
+// The hardware owes it, if it is ever carried out.
+void Checker::keep_not_carried_out(const std::shared_ptr<Invalidation>& invalidation) {
+  constexpr size_t kMost = 64;
+  if (not_carried_out_.size() == kMost) not_carried_out_.pop_front();
+  not_carried_out_.push_back(invalidation);
 }
 
 void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, Gva end, uint64_t seqno) {
@@ -300,7 +310,7 @@ void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, 
   invalidation->end = end;
   invalidation->seqno = seqno;
   invalidation->moment = ++moment_;
-  if (carried_out_.empty()) not_carried_out_ = invalidation;
+  if (carried_out_.empty()) keep_not_carried_out(invalidation);
   else invalidation->carried_out = carried_out_.back();
   carried_out_.clear();
   by_pasid_[pasid.value].invalidated.add(invalidation);
@@ -343,7 +353,7 @@ void Checker::reset() {
   faults_.reset();
   vram_.reset();
   carried_out_.clear();
-  not_carried_out_.reset();
+  not_carried_out_.clear();
   if (truth_) truth_->reset();
 }
 
@@ -352,7 +362,7 @@ void Checker::reset() {
 void Checker::violated(const Finding& finding, const TranslationRequest& request, const TlbEntry* entry, uint64_t bytes) {
   const uint64_t place = request.pc ? request.pc : request.va.value / TANDEM_PAGE_BYTES;
   const uint64_t site = place ^ uint64_t{request.pasid.value} << 48 ^ uint64_t{request.client} << 60;
-  if (!reporter_.wanted(finding.key, site)) return;
+  if (!reporter_.count(finding.key, site)) return;
   const Gva start = entry ? entry->va : request.va;
   reporter_.report({.finding = finding,
                     .access = text_of_access(request),

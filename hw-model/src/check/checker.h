@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -115,6 +116,7 @@ class Checker final : private ReportSink {
 
   void deliver(const Report& report, const std::string& text) override;
   const Invalidation* invalidated_since(Pasid pasid, uint64_t moment, Gva start, uint64_t bytes) const;
+  void keep_not_carried_out(const std::shared_ptr<Invalidation>& invalidation);
   static Finding why_it_outlived(const Invalidation& invalidation, const TlbEntry& entry);
   void compare_with_device_table(const TlbEntry& entry, const TranslationRequest& request);
   std::string text_of_access(const TranslationRequest& request);
@@ -133,7 +135,7 @@ class Checker final : private ReportSink {
   std::unordered_map<uint32_t, Space> by_pasid_;  // outlives unbinding: so does what it knows of invalidations
   std::unordered_map<uint32_t, Kernel> kernels_;  // by queue: what it ran last
   std::vector<Invalidation::CarriedOut> carried_out_;  // since the last acknowledgement
-  std::shared_ptr<Invalidation> not_carried_out_;      // acknowledged all the same
+  std::deque<std::shared_ptr<Invalidation>> not_carried_out_;  // acknowledged all the same; the youngest few
   std::array<uint64_t, TANDEM_CHECK_COUNTER_COUNT> counters_{};
 
   uint64_t moment_ = 1;

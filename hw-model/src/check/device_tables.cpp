@@ -24,6 +24,7 @@ bool DeviceLeaf::permits(Access access) const {
 }
 
 std::optional<DeviceLeaf> DeviceTables::find(Iova root, Gva va) {
+  if (memory_.bus_is_translated()) return {};  // the IOMMU would have to be asked, which the device would notice
   Iova table = root;
   for (int level = TANDEM_PT_LEVELS - 1; level >= 0; --level) {
     const std::byte* host = tables_.find(table).host;

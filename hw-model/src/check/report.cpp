@@ -18,7 +18,7 @@ std::string Report::text() const {
   return text;
 }
 
-bool Reporter::wanted(const std::string& key, uint64_t site) {
+bool Reporter::count(const std::string& key, uint64_t site) {
   ++violations_;
   if (seen_.contains({key, site})) return false;
   if (seen_.size() < kMost) return true;

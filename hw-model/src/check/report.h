@@ -34,14 +34,14 @@ class Reporter {
   static constexpr size_t kMost = 64;
 
   explicit Reporter(ReportSink& sink) : sink_(sink) {}
-  // True: somebody will read a report of this key and site, which is worth being put together.
-  bool wanted(const std::string& key, uint64_t site);
+  // Counts a violation. True: a report of it is worth being put together.
+  bool count(const std::string& key, uint64_t site);
   void report(const Report& report);
 
   uint64_t violations() const { return violations_; }  // all, whether reported or not
   uint64_t reported() const { return seen_.size(); }
   uint64_t unreported() const { return unreported_; }  // for want of room
-  // Power-on forgets; a reset of the device does not, so that the same is not said twice.
+
  private:
   ReportSink& sink_;
   std::set<std::pair<std::string, uint64_t>> seen_;

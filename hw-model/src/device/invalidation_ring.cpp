@@ -2,6 +2,8 @@
 // Step "invalidate command ... then the acknowledgement".
 #include "device/invalidation_ring.h"
 
+#include <utility>
+
 #include "check/checker.h"
 
 namespace tandem {
@@ -50,9 +52,8 @@ uint64_t InvalidationRing::time_of_put(uint32_t index) {
 uint32_t InvalidationRing::step(uint64_t now) {
   if (stalled_) return 0;
   uint32_t steps = 0;
-  if (owed_) {
-    carry_out(*owed_);
-    owed_.reset();
+  for (const tandem_invalidate& entry : std::exchange(owed_, {})) {
+    carry_out(entry);
     ++steps;
   }
   while (under_way_.size() < kUnderWay && fetch(now)) ++steps;
@@ -103,7 +104,7 @@ Invalidator::Outcome InvalidationRing::carry_out(const tandem_invalidate& entry)
 void InvalidationRing::acknowledge(const UnderWay& under_way) {
   const tandem_invalidate& entry = under_way.entry;
   Invalidator::Outcome outcome;
-  if (mutation_ == TANDEM_MUTATION_ACK_BEFORE_DRAIN) owed_ = entry;
+  if (mutation_ == TANDEM_MUTATION_ACK_BEFORE_DRAIN) owed_.push_back(entry);
   else outcome = carry_out(entry);
   ++counters_[TANDEM_COUNTER_INVALIDATES];
   trace_done(under_way, outcome);
@@ -120,7 +121,7 @@ void InvalidationRing::reset() {
   put_times_.clear();
   last_seqno_.reset();
   stalled_ = false;
-  owed_.reset();
+  owed_.clear();
 }
 
 void InvalidationRing::trace_received(const tandem_invalidate& entry) const {

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "base/counters.h"
 #include "base/ring.h"
@@ -24,7 +25,7 @@ class InvalidationRing {
 
   // Fetches what the ring holds and acknowledges what is due. Returns the number of entries acknowledged or fetched.
   uint32_t step(uint64_t now);
-  bool busy() const { return !under_way_.empty() || !ring_.empty() || owed_; }
+  bool busy() const { return !under_way_.empty() || !ring_.empty() || !owed_.empty(); }
   std::optional<uint64_t> next_due() const;
 
   // The driver wrote PUT.
@@ -69,7 +70,7 @@ class InvalidationRing {
   std::deque<PutTime> put_times_;
   std::optional<uint64_t> last_seqno_;  // of the entry fetched last
   bool stalled_ = false;
-  std::optional<tandem_invalidate> owed_;  // of a mutation: acknowledged, to be carried out
+  std::vector<tandem_invalidate> owed_;  // of a mutation: acknowledged, to be carried out
 };
 
 }  // namespace tandem

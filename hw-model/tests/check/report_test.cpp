@@ -12,7 +12,7 @@ struct Sink final : ReportSink {
 };
 
 void violate(Reporter& reporter, const std::string& key, uint64_t site) {
-  if (reporter.wanted(key, site)) reporter.report({.finding = {key, "something happened", {}}, .access = {}, .entry = {}, .chain = {}, .site = site});
+  if (reporter.count(key, site)) reporter.report({.finding = {key, "something happened", {}}, .access = {}, .entry = {}, .chain = {}, .site = site});
 }
 
 TEST(Report, TheKeyComesFirstAndTheRestIsIndented) {
