@@ -136,6 +136,13 @@ def report_qemu_errors(guest):
         print(f"qemu: {line}", file=sys.stderr)
 
 
+def finish(guest, status):
+    """Power off, tell what is still to be told; the status of the whole command."""
+    guest.power_off()
+    report_qemu_errors(guest)
+    return VIOLATION if report_violations(guest) else status
+
+
 def standard_input():
     """Ours, or None where it is closed."""
     try:
@@ -153,11 +160,11 @@ def run_in_guest(config, artifacts, program, timeout=None, keep_console=None):
             ending = Execution(guest, StandardStreams(), standard_input()).run(program, timeout)
         except BrokenPipeError:  # whoever read our output has gone, as in `tandem run ... | head`
             return SIGNAL_BASE + signal.SIGPIPE
+        except GuestDied:
+            report_violations(guest)
+            raise
         report_ending(program, ending, guest)
-        guest.power_off()
-        report_qemu_errors(guest)
-        violations = report_violations(guest)
-    return VIOLATION if violations else exit_status(ending)
+        return finish(guest, exit_status(ending))
 
 
 def run_command(args):

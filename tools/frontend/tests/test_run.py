@@ -83,6 +83,10 @@ class RunTest(unittest.TestCase):
         self.assertIn(b"tandem: the coherence checker reports: gpu0: X2.missed-level: a stale use\n", self.err)
         self.assertIn(b"access: somebody", self.err)
 
+    def test_a_violation_before_a_panic_is_told(self):
+        self.assertEqual(self.tandem("run", "--check", "vecadd", "violate", "a stale use", "panic"), 125)
+        self.assertIn(b"X2.missed-level", self.err)
+
     def test_without_the_checker_nothing_is_checked(self):
         for option in (), ("--check", "--no-check"):
             self.assertEqual(self.tandem("run", *option, "vecadd", "violate", "a stale use", "exit", "4"), 4)
