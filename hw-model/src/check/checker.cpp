@@ -265,6 +265,13 @@ void Checker::replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left
            nobody(pasid, gva(0)), nullptr, 0);
 }
 
+void Checker::atomic(Pasid pasid, Gva va, bool store) {
+  if (!truth_) return;
+  TranslationRequest request = nobody(pasid, va);
+  request.access = Access::Atomic;
+  if (const auto finding = truth_->judge_atomic(pasid, va, store)) violated(*finding, request, nullptr, sizeof(uint64_t));
+}
+
 // ---- invalidations ----
 
 void Checker::received(const tandem_invalidate& entry) {
@@ -297,12 +304,15 @@ void Checker::keep_not_carried_out(const std::shared_ptr<Invalidation>& invalida
   not_carried_out_.push_back(invalidation);
 }
 
+void Checker::settled(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index) {
+  if (!truth_) return;
+  if (const auto finding = truth_->judge_acknowledgement(entry, start, end, index))
+    violated(*finding, nobody(Pasid{{entry.pasid}}, start), nullptr, end - start);
+}
+
 void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, Gva end, uint64_t seqno) {
   new_round();
   ++counters_[TANDEM_CHECK_INVALIDATIONS];
-  if (truth_ && source == Invalidation::Source::Driver)
-    if (const auto finding = truth_->judge_acknowledgement(pasid, start, end))
-      violated(*finding, nobody(pasid, start), nullptr, end - start);
   auto invalidation = std::make_shared<Invalidation>();
   invalidation->source = source;
   invalidation->pasid = pasid;

@@ -60,6 +60,8 @@ class Checker final : private ReportSink {
   // Done now by a translation that was found at that moment: stored, read, moved, executed.
   void done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment);
 
+  // An atomic that is no host atomic is about to store, or has just loaded.
+  void atomic(Pasid pasid, Gva va, bool store);
   // True once in each round: for what has no entry and is asked for often.
   bool first_in_round(uint32_t& judged) const {
     if (judged == round_) return false;
@@ -81,6 +83,8 @@ class Checker final : private ReportSink {
 
   // ---- invalidations ----
   void received(const tandem_invalidate& entry);
+  // The driver's entry of [start, end) at this index of its ring is about to be acknowledged: did it tell of what was written?
+  void settled(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index);
   // The MMU has killed what overlaps.
   void carried_out(Pasid pasid, Gva start, Gva end);
   // About to be told to the driver, to the IOMMU, or that the address space is gone: from now on nothing of the past may be used.

@@ -2,6 +2,7 @@
 #include "check/process_truth.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/names.h"
 #include "base/text.h"
@@ -189,16 +190,9 @@ void ProcessTruth::suspect(const UsedTranslation& used) {
   wants_rest_ = true;
 }
 
-bool ProcessTruth::take_wish_for_rest() {
-  if (!wants_rest_ || asked_) return false;
-  wants_rest_ = false;
-  asked_ = true;
-  return true;
-}
-
 std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<bool(const TlbEntry&)>& alive) {
   std::vector<Confirmed> confirmed;
-  asked_ = false;
+  wants_rest_ = asked_ = false;
   for (const Suspicion& suspicion : std::exchange(suspicions_, {})) {
     const TlbEntry& entry = suspicion.entry;
     const auto view = view_of(entry.pasid);
@@ -221,7 +215,6 @@ std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<b
 
 // What the GPU does as a load and a store is an atomic only while no CPU can reach the page.
 std::optional<Finding> ProcessTruth::judge_atomic(Pasid pasid, Gva va, bool store) {
-  if (memory_.atomics().reach_system_memory()) return {};
   const auto view = view_of(pasid);
   if (!view || view->through_iommu()) return {};
   const Gva page = va.align_down(TANDEM_PAGE_BYTES);
@@ -235,11 +228,10 @@ std::optional<Finding> ProcessTruth::judge_atomic(Pasid pasid, Gva va, bool stor
 
 // ---- dirty pages ----
 
-std::optional<Finding> ProcessTruth::judge_acknowledgement(const tandem_invalidate& entry, uint32_t index) {
-  const bool all = entry.flags & TANDEM_INVALIDATE_ALL;
-  const uint64_t pages =
-      dirty_.settle(Pasid{{entry.pasid}}, gva(all ? 0 : entry.start), gva(all ? TANDEM_VA_LIMIT : entry.end), index);
-  const auto view = view_of(Pasid{{entry.pasid}});
+std::optional<Finding> ProcessTruth::judge_acknowledgement(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index) {
+  const Pasid pasid{{entry.pasid}};
+  const uint64_t pages = dirty_.settle(pasid, start, end, index);
+  const auto view = view_of(pasid);
   if (!view || entry.cause >= TANDEM_CAUSE_DRIVER_BASE || pages <= entry.dirty) return {};
   return Finding{"X9.dirty-lost",
                  "an invalidation is acknowledged without Linux having been told of every page that the device may have written",

@@ -35,13 +35,12 @@ class ProcessTruth final : public TruthSource {
 
   // The driver tells how tables are read. False: it makes no sense.
   bool set_format(uint64_t address) { return tables_.set_format(address); }
-  uint64_t format() const { return tables_.format_address(); }
+  uint64_t format_address() const { return tables_.format_address(); }
 
   std::optional<Finding> judge(const UsedTranslation& used) override;
   std::optional<Finding> judge_fill(const UsedTranslation& made) override;
   std::optional<Finding> judge_atomic(Pasid pasid, Gva va, bool store) override;
-  // About to be acknowledged; index: its place in the ring.
-  std::optional<Finding> judge_acknowledgement(const tandem_invalidate& entry, uint32_t index) override;
+  std::optional<Finding> judge_acknowledgement(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index) override;
   void unbound(Pasid pasid) override;
   void drop_host_pointers() override { pages_.drop(); }
   void reset() override;
@@ -56,8 +55,9 @@ class ProcessTruth final : public TruthSource {
     Suspicion suspicion;
     Finding finding;
   };
-  // The processors should come to rest, and nobody has been asked yet. Asked at most once.
-  bool take_wish_for_rest();
+  // The processors should come to rest, and nobody has been asked for it.
+  bool wishes_rest() const { return wants_rest_ && !asked_; }
+  void rest_is_asked_for() { asked_ = true; }
   // They have: what is still there, and still wrong. alive(): does any TLB hold the entry?
   std::vector<Confirmed> at_rest(const std::function<bool(const TlbEntry&)>& alive);
   size_t suspicions() const { return suspicions_.size(); }

@@ -33,8 +33,8 @@ class TruthSource {
   virtual std::optional<Finding> judge(const UsedTranslation& used) = 0;
   // The page walk has made an entry of the device's page table.
   virtual std::optional<Finding> judge_fill(const UsedTranslation&) { return {}; }
-  // An invalidation of the driver is about to be acknowledged.
-  virtual std::optional<Finding> judge_acknowledgement(Pasid, Gva, Gva) { return {}; }
+  // An invalidation of [start, end) by the driver, at this index of its ring, is about to be acknowledged.
+  virtual std::optional<Finding> judge_acknowledgement(const tandem_invalidate&, Gva, Gva, uint32_t) { return {}; }
   // An atomic that is no host atomic, at its load and at its store.
   virtual std::optional<Finding> judge_atomic(Pasid, Gva, bool) { return {}; }
   virtual void bound(Pasid) {}

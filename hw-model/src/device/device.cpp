@@ -68,7 +68,7 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       host_(ops_, opaque),
       trace_(ops_, opaque, config.trace),
       memory_(ops_, opaque, vram, config.vram_bytes),
-      registers_(*this, host_, config.test_hooks),
+      registers_(*this, host_, config.check, config.test_hooks),
       interrupts_(host_),
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
@@ -86,7 +86,9 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, page_requests_, events_, status_page_, interrupts_,
                    *this, counters_, trace_, host_, config.mutation),
       invalidation_ring_(config.invalidate_latency, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
-                         counters_, trace_, host_, config.mutation) {
+                         counters_, trace_, host_, config.mutation),
+      truth_(config.check ? std::make_unique<ProcessTruth>(spaces_, memory_, invalidation_ring_.ring()) : nullptr) {
+  if (checker_) checker_->set_truth(truth_.get());
   for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
     units_.push_back(std::make_unique<ComputeUnit>(
         unit_config(config, unit), mmu_, memory_, processor_, counters_, [this] { return host_.now(); },
@@ -200,6 +202,7 @@ bool Device::post_notices() {
   bool posted = false;
   while (notices_wait() && events_.has_room()) {
     if (!unannounced_poison_.empty()) post_poison(*unannounced_poison_.begin());
+    else if (truth_ && truth_->wishes_rest()) post_wish_for_rest();
     else post_region(*memory_.access_counters().take_reached());
     posted = true;
   }
@@ -231,6 +234,27 @@ void Device::post_region(const AccessCounters::Region& region) {
   event.detail = region.count;
   event.value = region.va.value;
   events_.post(event);
+}
+
+// ---- checker ----
+
+void Device::post_wish_for_rest() {
+  truth_->rest_is_asked_for();
+  tandem_event event{};
+  event.type = TANDEM_EVENT_CHECK;
+  event.queue = TANDEM_TRACE_NO_QUEUE;
+  events_.post(event);
+}
+
+void Device::write_check_format(uint64_t address) {
+  if (!truth_->set_format(address))
+    host_.guest_error("CHECK_FORMAT: there is no description of page tables at %#llx", static_cast<unsigned long long>(address));
+}
+
+void Device::processors_at_rest() {
+  const auto confirmed = truth_->at_rest([this](const TlbEntry& entry) { return mmu_.holds(entry); });
+  for (const auto& [suspicion, finding] : confirmed)
+    checker_->violated(finding, suspicion.request, &suspicion.entry, suspicion.entry.bytes);
 }
 
 void Device::enable() {
@@ -283,7 +307,7 @@ void Device::write_doorbell(uint64_t offset, uint64_t value, unsigned size) {
 
 uint32_t Device::features() const {
   return (config_.vram_bar ? TANDEM_FEATURE_VRAM_BAR : 0) | atomic_features(config_.atomics) |
-         (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
+         (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (checker_ ? TANDEM_FEATURE_CHECK : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
 }
 
 uint32_t Device::status() const {
@@ -319,6 +343,7 @@ uint64_t Device::read_register(uint32_t offset) {
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.enable();
     case TANDEM_REG_STATUS_PAGE: return status_page_.address();
     case TANDEM_REG_ACCESS_THRESHOLD: return memory_.access_counters().threshold();
+    case TANDEM_REG_CHECK_FORMAT: return truth_->format_address();
     case TANDEM_REG_COMMAND_BASE: return kernel_ring_.ring().base;
     case TANDEM_REG_COMMAND_ORDER: return kernel_ring_.ring().order;
     case TANDEM_REG_COMMAND_GET: return kernel_ring_.ring().get;
@@ -349,6 +374,8 @@ void Device::write_register(uint32_t offset, uint64_t value) {
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.set_enable(word);
     case TANDEM_REG_STATUS_PAGE: return status_page_.set_address(value);
     case TANDEM_REG_ACCESS_THRESHOLD: return write_access_threshold(word);
+    case TANDEM_REG_CHECK_FORMAT: return write_check_format(value);
+    case TANDEM_REG_CHECK_AT_REST: return processors_at_rest();
     case TANDEM_REG_COMMAND_BASE: kernel_ring_.ring().base = value; return;
     case TANDEM_REG_COMMAND_ORDER: kernel_ring_.ring().order = word; return;
     case TANDEM_REG_COMMAND_PUT: return write_command_put(word);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check/checker.h"
+#include "check/process_truth.h"
 #include "cp/command_processor.h"
 #include "device/config.h"
 #include "device/invalidation_ring.h"
@@ -83,10 +84,15 @@ class Device final : public RegisterOwner, public ErrorSink {
   void trace_atc_invalidated(const tandem_atc_invalidation& invalidation, Pasid pasid, const Invalidator::Outcome& outcome) const;
 
   // Events that nothing waits for: posted when there is room, so that none is lost.
-  bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached(); }
+  bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached() || (truth_ && truth_->wishes_rest()); }
   bool post_notices();
   void post_poison(uint64_t offset);
   void post_region(const AccessCounters::Region& region);
+  void post_wish_for_rest();
+
+  // Checker
+  void write_check_format(uint64_t address);
+  void processors_at_rest();
 
   // Scheduler
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
@@ -135,6 +141,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   Invalidator invalidator_;
   KernelRing kernel_ring_;
   InvalidationRing invalidation_ring_;
+  const std::unique_ptr<ProcessTruth> truth_;  // nullptr: nobody watches
 
   bool enabled_ = false;
   tandem_device_error error_ = TANDEM_DEVICE_OK;

@@ -80,17 +80,18 @@ bool InvalidationRing::fetch(uint64_t now) {
     errors_.stop(TANDEM_DEVICE_BAD_INVALIDATE, "an invalidation could not be decoded");
     return false;
   }
-  const uint64_t put_ns = time_of_put(ring_.get);
+  const uint32_t index = ring_.get;
+  const uint64_t put_ns = time_of_put(index);
   status_.invalidate_get(++ring_.get);
   last_seqno_ = entry.seqno;
-  under_way_.push_back({entry, now + latency_, put_ns});
+  under_way_.push_back({entry, index, now + latency_, put_ns});
   trace_received(entry);
   if (Checker* check = memory_.checker()) check->received(entry);
   return true;
 }
 
 bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
-  if (!spaces_.in_range(Pasid{{entry.pasid}}) || entry.flags & ~kFlags || entry.reserved0 || entry.reserved1) return false;
+  if (!spaces_.in_range(Pasid{{entry.pasid}}) || entry.flags & ~kFlags || entry.reserved1) return false;
   if (last_seqno_ && entry.seqno != *last_seqno_ + 1) return false;
   if (entry.flags & TANDEM_INVALIDATE_ALL) return true;
   const bool aligned = entry.start % TANDEM_PAGE_BYTES == 0 && entry.end % TANDEM_PAGE_BYTES == 0;
@@ -108,8 +109,10 @@ void InvalidationRing::acknowledge(const UnderWay& under_way) {
   else outcome = carry_out(entry);
   ++counters_[TANDEM_COUNTER_INVALIDATES];
   trace_done(under_way, outcome);
-  if (Checker* check = memory_.checker())
+  if (Checker* check = memory_.checker()) {
+    check->settled(entry, first_byte(entry), last_byte_end(entry), under_way.index);
     check->acknowledged(Invalidation::Source::Driver, Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry), entry.seqno);
+  }
   // Release order: every store that was drained is in memory before the driver can see the number.
   status_.invalidate_done(entry.seqno);
   if (entry.flags & TANDEM_INVALIDATE_INTERRUPT) interrupts_.raise(TANDEM_VECTOR_INVALIDATE);

@@ -37,6 +37,7 @@ class InvalidationRing {
  private:
   struct UnderWay {
     tandem_invalidate entry;
+    uint32_t index;  // in the ring
     uint64_t due;
     uint64_t put_ns;
   };

@@ -162,13 +162,15 @@ std::optional<tandem_command_error> KernelRing::bind(const tandem_command& comma
   const auto& bind = command.u.bind;
   const Pasid pasid{{command.pasid}};
   if (!spaces_.in_range(pasid) || spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
-  if (bind.reserved0 || bind.reserved1) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (bind.reserved0 || (bind.check && !memory_.checker())) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (bind.check % TANDEM_PAGE_BYTES) return TANDEM_COMMAND_BAD_ADDRESS;
   const auto error = check_translation(command);
   if (error != TANDEM_COMMAND_OK) return error;
 
   AddressSpace space{.root = iova(bind.root),
                      .translation = static_cast<tandem_translation>(bind.translation),
                      .bus_pasid = bind.bus_pasid,
+                     .check = bind.check,
                      .tgid = bind.tgid};
   std::copy(std::begin(bind.comm), std::end(bind.comm), space.comm.begin());
   spaces_.bind(pasid, space);

@@ -31,7 +31,13 @@ void AtomicUnit::set_requester(bool on) {
 
 // ---- the two ends ----
 
+void AtomicUnit::watch(const AtomicWord& word, bool store) const {
+  Checker* check = memory_.checker();
+  if (check && promised_means_for(word.aperture) != Means::Host) check->atomic(word.pasid, word.va, store);
+}
+
 void AtomicUnit::begin(const AtomicWord& word, uint32_t bytes, uint64_t loaded, uint64_t value, AtomicWaiter& waiter) {
+  watch(word, false);
   const uint64_t moment = memory_.checker() ? memory_.checker()->moment() : 0;
   const auto at = in_order_.insert(in_order_.end(), {word, bytes, loaded, value, moment, now_ + config_.pause, &waiter});
   by_host_[word.host] = at;
@@ -53,6 +59,7 @@ void AtomicUnit::judge(const UnderWay& atomic, Checker& check) const {
 
 void AtomicUnit::store(const UnderWay& atomic) {
   if (Checker* check = memory_.checker()) judge(atomic, *check);
+  watch(atomic.word, true);
   // Sequentially consistent, as host atomics are: what comes after it is not seen before it.
   if (atomic.bytes == sizeof(uint32_t))
     __atomic_store_n(reinterpret_cast<uint32_t*>(atomic.word.host), static_cast<uint32_t>(atomic.value), __ATOMIC_SEQ_CST);

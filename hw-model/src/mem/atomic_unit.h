@@ -148,11 +148,15 @@ class AtomicUnit final : public TranslationClient {
   Means promised_means_for(tandem_aperture aperture) const;
   template <typename T>
   void put(Means means, const AtomicWord& word, T loaded, T value, AtomicWaiter& waiter) {
-    if (means == Means::Paused) begin(word, sizeof(T), static_cast<uint64_t>(loaded), static_cast<uint64_t>(value), waiter);
-    else __atomic_store_n(reinterpret_cast<T*>(word.host), value, __ATOMIC_SEQ_CST);
+    if (means == Means::Paused)
+      return begin(word, sizeof(T), static_cast<uint64_t>(loaded), static_cast<uint64_t>(value), waiter);
+    watch(word, true);
+    __atomic_store_n(reinterpret_cast<T*>(word.host), value, __ATOMIC_SEQ_CST);
   }
   void begin(const AtomicWord& word, uint32_t bytes, uint64_t loaded, uint64_t value, AtomicWaiter& waiter);
   void judge(const UnderWay& atomic, Checker& check) const;
+  // Tells the checker of one that must have the page to itself: it has been loaded, or is about to be stored.
+  void watch(const AtomicWord& word, bool store) const;
   UnderWay* word_of(const std::byte* host, uint32_t bytes, const AtomicWaiter& waiter);
   void complete_overlapping(const std::byte* host, uint64_t bytes);
   void store(const UnderWay& atomic);

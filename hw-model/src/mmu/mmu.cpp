@@ -463,6 +463,15 @@ Mmu::Killed Mmu::invalidate_bus(Gva start, Gva end) {
   return killed;
 }
 
+bool Mmu::holds(const TlbEntry& entry) const {
+  bool found = false;
+  const auto look = [&](const TlbEntry& each) { found |= each.filled == entry.filled; };
+  for (const Tlb& l1 : l1_) l1.for_each(look);
+  l2_.for_each(look);
+  atc_.entries().for_each(look);
+  return found;
+}
+
 void Mmu::drop_host_pointers() {
   for (Tlb& l1 : l1_) l1.kill_all();
   l2_.kill_all();

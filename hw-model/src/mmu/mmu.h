@@ -80,6 +80,9 @@ class Mmu final : public Translator {
   void drop_host_pointers();
   void reset();
 
+  // Does any level still hold this very entry? For the checker: looks at all of them.
+  bool holds(const TlbEntry& entry) const;
+
   // L1 of a compute unit; the one after the last belongs to queues and copies.
   const Tlb& l1(uint32_t unit) const { return l1_[unit]; }
   const Tlb& l2() const { return l2_; }
