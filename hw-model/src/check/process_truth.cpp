@@ -43,7 +43,7 @@ std::string text_of_grant(const Grant& grant) {
 }  // namespace
 
 ProcessTruth::ProcessTruth(const AddressSpaces& spaces, const MemoryPort& memory, const Ring& invalidations)
-    : spaces_(spaces), memory_(memory), invalidations_(invalidations), pages_(memory), tables_(pages_) {}
+    : spaces_(spaces), invalidations_(invalidations), pages_(memory), tables_(pages_) {}
 
 std::optional<ProcessTruth::View> ProcessTruth::view_of(Pasid pasid) {
   const AddressSpace* space = spaces_.find_alive(pasid);
@@ -110,6 +110,7 @@ std::optional<Finding> ProcessTruth::judge(const UsedTranslation& used) {
 }
 
 std::optional<Finding> ProcessTruth::judge_page(const View& view, const UsedTranslation& used, Gva page) {
+  ++tally_.judged;
   if (!view.through_iommu())
     if (const auto window = kept_over(view, used.entry, page))
       return Finding{"X1.kept-over-a-notifier",
@@ -118,7 +119,7 @@ std::optional<Finding> ProcessTruth::judge_page(const View& view, const UsedTran
   const Grant first = look(view, page);
   if (grants(first, used.entry, page)) return {};
   if (view.through_iommu()) {
-    ++excuses_.flush_pending;
+    ++tally_.before_flush;
     suspect(used);
     return {};
   }
@@ -128,16 +129,16 @@ std::optional<Finding> ProcessTruth::judge_page(const View& view, const UsedTran
 // A second look decides: what Linux changes in a window of our own, and what it writes back at once, is not held against anybody.
 std::optional<Finding> ProcessTruth::settle_mirror(const View& view, const UsedTranslation& used, Gva page, const Grant& first) {
   if (view.windows.lost()) {
-    ++excuses_.windows_lost;
+    ++tally_.windows_lost;
     return {};
   }
   if (view.windows.open_over(page, TANDEM_PAGE_BYTES, Windows::Whose::Own)) {
-    ++excuses_.own_section;
+    ++tally_.own_section;
     return {};
   }
   const Grant second = look(view, page);
   if (grants(second, used.entry, page)) {
-    ++excuses_.passing;
+    ++tally_.passing;
     return {};
   }
   if (may_pass(second.why) || second != first) {
@@ -185,13 +186,14 @@ void ProcessTruth::suspect(const UsedTranslation& used) {
     ++known->sightings;
   } else if (suspicions_.size() < kSuspicions) {
     suspicions_.push_back({used.entry, used.request});
-    ++excuses_.suspected;
+    ++tally_.suspected;
   }
   wants_rest_ = true;
 }
 
 std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<bool(const TlbEntry&)>& alive) {
   std::vector<Confirmed> confirmed;
+  ++tally_.rests;
   wants_rest_ = asked_ = false;
   for (const Suspicion& suspicion : std::exchange(suspicions_, {})) {
     const TlbEntry& entry = suspicion.entry;
@@ -205,7 +207,7 @@ std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<b
     if (view->through_iommu() &&
         (view->windows.flushing() || view->windows.open_over(page, TANDEM_PAGE_BYTES, Windows::Whose::Others)))
       continue;
-    ++excuses_.confirmed;
+    ++tally_.confirmed;
     confirmed.push_back({suspicion, finding_of(entry, page, grant)});
   }
   return confirmed;
@@ -217,6 +219,7 @@ std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<b
 std::optional<Finding> ProcessTruth::judge_atomic(Pasid pasid, Gva va, bool store) {
   const auto view = view_of(pasid);
   if (!view || view->through_iommu()) return {};
+  ++tally_.atomics;
   const Gva page = va.align_down(TANDEM_PAGE_BYTES);
   const Grant grant = look(*view, page);
   if (grant.why != Why::Present || grant.aperture != TANDEM_APERTURE_SYSTEM || look(*view, page) != grant) return {};
@@ -232,6 +235,7 @@ std::optional<Finding> ProcessTruth::judge_acknowledgement(const tandem_invalida
   const Pasid pasid{{entry.pasid}};
   const uint64_t pages = dirty_.settle(pasid, start, end, index);
   const auto view = view_of(pasid);
+  tally_.dirty_pages += pages;
   if (!view || entry.cause >= TANDEM_CAUSE_DRIVER_BASE || pages <= entry.dirty) return {};
   return Finding{"X9.dirty-lost",
                  "an invalidation is acknowledged without Linux having been told of every page that the device may have written",

@@ -62,16 +62,20 @@ class ProcessTruth final : public TruthSource {
   std::vector<Confirmed> at_rest(const std::function<bool(const TlbEntry&)>& alive);
   size_t suspicions() const { return suspicions_.size(); }
 
-  // Translations that were not judged, and why.
-  struct Excuses {
-    uint64_t own_section = 0;   // the driver's own EXCLUSIVE section
-    uint64_t windows_lost = 0;  // more windows open than there are slots
+  // What was looked at, and what was found and is not held against anybody.
+  struct Tally {
+    uint64_t judged = 0;        // pages of translations that were compared with the process's table
+    uint64_t own_section = 0;   // in the driver's own EXCLUSIVE section
+    uint64_t windows_lost = 0;  // more windows were open than there are slots
     uint64_t passing = 0;       // a second look found nothing wrong
     uint64_t suspected = 0;
     uint64_t confirmed = 0;     // suspicions that were right
-    uint64_t flush_pending = 0; // SVA: seen before the flush was completed
+    uint64_t before_flush = 0;  // SVA: the flush may be still to come
+    uint64_t atomics = 0;       // loads and stores of atomics that need a page to themselves
+    uint64_t dirty_pages = 0;   // that invalidations had to tell of
+    uint64_t rests = 0;         // the processors came to rest
   };
-  const Excuses& excuses() const { return excuses_; }
+  const Tally& tally() const { return tally_; }
 
  private:
   static constexpr size_t kSuspicions = 64;
@@ -105,7 +109,6 @@ class ProcessTruth final : public TruthSource {
   Finding finding_of(const TlbEntry& entry, Gva page, const Grant& grant);
 
   const AddressSpaces& spaces_;
-  const MemoryPort& memory_;
   const Ring& invalidations_;
   PhysicalPages pages_;
   ProcessTables tables_;
@@ -113,7 +116,7 @@ class ProcessTruth final : public TruthSource {
   std::unordered_map<uint32_t, Space> by_pasid_;
   std::vector<Suspicion> suspicions_;
   bool wants_rest_ = false, asked_ = false;
-  Excuses excuses_;
+  Tally tally_;
 };
 
 }  // namespace tandem

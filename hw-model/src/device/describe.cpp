@@ -151,6 +151,13 @@ void Device::describe_checker(const Write& write) const {
   for (uint32_t counter = 0; counter < TANDEM_CHECK_COUNTER_COUNT; ++counter)
     write(format("check-%s %llu\n", check_counter_name(counter),
                  static_cast<ull>(checker_->counter(static_cast<tandem_check_counter>(counter)))));
+  const ProcessTruth::Tally& tally = truth_->tally();
+  const std::pair<const char*, uint64_t> truths[] = {
+      {"judged", tally.judged},       {"own-section", tally.own_section}, {"windows-lost", tally.windows_lost},
+      {"passing", tally.passing},     {"suspected", tally.suspected},     {"confirmed", tally.confirmed},
+      {"before-flush", tally.before_flush}, {"atomics", tally.atomics},   {"dirty-pages", tally.dirty_pages},
+      {"rests", tally.rests}};
+  for (const auto& [name, value] : truths) write(format("check-truth-%s %llu\n", name, static_cast<ull>(value)));
 }
 
 }  // namespace tandem

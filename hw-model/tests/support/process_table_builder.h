@@ -87,7 +87,7 @@ class ProcessWindows {
   uint64_t open(uint64_t start, uint64_t end, bool own = false, uint32_t cause = TANDEM_CAUSE_UNMAP) {
     const uint64_t number = shared().opened + 1;
     tandem_check_window& slot = shared().windows[number % TANDEM_CHECK_WINDOWS];
-    slot = {.number = number, .start = start, .end = end, .cause = cause, .open = 1, .own = own, .tgid = 42};
+    slot = {.number = number, .start = start, .end = end, .cause = cause, .open = 1, .own = own, .tgid = 42, .reserved = 0};
     ++shared().open;
     shared().opened = number;
     return number;
