@@ -294,17 +294,12 @@ TEST_F(ProcessTruthTest, ThroughTheIommuATranslationMayOutliveNotifiers) {
 
 // ---- atomics ----
 
-TEST_F(ProcessTruthTest, AnAtomicThatIsNoneNeedsAPageThatNoCpuReaches) {
-  memory.atomics().configure({.mode = TANDEM_ATOMICS_EXCLUSIVE});
+TEST_F(ProcessTruthTest, AnAtomicOfLoadAndStoreNeedsAPageThatNoCpuReaches) {
   EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa + 8), false)), "X5.cpu-reaches-page");
   table.put_soft(kVa, Builder::kExclusive, kFrame >> 12);
   EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa + 8), true)), "");
   table.map(kVa, kFrames << 12);
   EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa + 8), true)), "") << "in video memory";
-}
-
-TEST_F(ProcessTruthTest, AtomicOpsNeedNothing) {
-  EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa), true)), "");
 }
 
 // ---- dirty pages ----
