@@ -90,9 +90,8 @@ TranslationResult Mmu::start(const TranslationRequest& request, const AddressSpa
 TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& waiter) {
   using Kind = TranslationResult::Kind;
   miss.walk = PageWalk(root, miss.request.va, miss.request.access);
-  miss.began = moment();
   while (miss.walk.restarts() <= kRestartsPerTick) {
-    const PageWalk::Step step = miss.walk.fetch(tables_) ? resolve(miss) : PageWalk::Step::Pending;
+    const PageWalk::Step step = fetch(miss) ? resolve(miss) : PageWalk::Step::Pending;
     if (step == PageWalk::Step::Pending) {
       miss.waiters.push_back({miss.request, &waiter});
       enter(std::move(miss), Miss::Stage::AskingIommu);
@@ -123,12 +122,17 @@ std::optional<TranslationResult> Mmu::fault_at_read_only_entry(const Translation
   return error ? TranslationResult{Kind::Failed, nullptr, *error} : TranslationResult{Kind::Wait};
 }
 
+// One entry. What the walk finds rests on nothing older than its first, however long ago it was asked for or sent back.
+bool Mmu::fetch(Miss& miss) {
+  if (miss.walk.at_root()) miss.began = moment();
+  return miss.walk.fetch(tables_);
+}
+
 // One judgement; a changed entry sends the walk back to the root.
 PageWalk::Step Mmu::resolve(Miss& miss) {
   const PageWalk::Step step = miss.walk.resolve(tables_, memory_, miss.request.pasid);
   if (step == PageWalk::Step::Changed) {
     miss.walk.restart();
-    miss.began = moment();
     ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
   }
   if (check_ && step == PageWalk::Step::Found) check_->filled(miss.walk.entry(), miss.request, miss.began);
@@ -181,13 +185,11 @@ void Mmu::start_waiting_walks() {
 void Mmu::begin_walk(Miss& miss) {
   miss.stage = Miss::Stage::Walking;
   miss.walk = PageWalk(spaces_.find(miss.request.pasid)->root, miss.request.va, miss.request.access);
-  miss.began = moment();
   miss.due = now_;
 }
 
 void Mmu::restart(Miss& miss) {
   miss.walk.restart();
-  miss.began = moment();
   miss.due = now_;
   ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
 }
@@ -264,7 +266,7 @@ void Mmu::advance_walks() {
 Mmu::Progress Mmu::advance_walk(Miss& miss) {
   for (uint32_t restarts = 0; miss.due <= now_ && restarts < kRestartsPerTick;) {
     if (!miss.walk.has_fetched()) {
-      if (!miss.walk.fetch(tables_)) return Progress::Pending;
+      if (!fetch(miss)) return Progress::Pending;
       miss.due += config_.walk_latency;
       continue;
     }

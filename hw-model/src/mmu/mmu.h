@@ -135,6 +135,7 @@ class Mmu final : public Translator {
   void enter(Miss&& miss, Miss::Stage stage);
   void move(MissList::iterator miss, Miss::Stage stage);
   Progress advance_walk(Miss& miss);
+  bool fetch(Miss& miss);
   PageWalk::Step resolve(Miss& miss);
   // SVA
   bool through_iommu(Pasid pasid) const { return spaces_.find(pasid)->translation == TANDEM_TRANSLATION_SVA; }

@@ -55,6 +55,7 @@ class PageWalk {
   // Reads the entry of the present level, or notes that its table is not memory. False: the IOMMU has been asked where the table
   // is; fetch again.
   bool fetch(TablePointers& tables);
+  bool at_root() const { return level_ == TANDEM_PT_LEVELS - 1; }
   bool has_fetched() const { return state_ != State::Empty; }
   // Judges what was fetched. After Descend and Changed the next entry must be fetched.
   Step resolve(TablePointers& tables, const MemoryPort& memory, Pasid pasid);

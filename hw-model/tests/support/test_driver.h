@@ -127,11 +127,12 @@ class TestDriver {
     EXPECT_EQ(event.value, command.seqno);
     return event.code;
   }
-  void bind(uint32_t pasid, const PageTableBuilder& table, const char* comm = "test") {
+  void bind(uint32_t pasid, const PageTableBuilder& table, const char* comm = "test", uint64_t check = 0) {
     tandem_command bind = command(TANDEM_COMMAND_BIND, pasid);
     bind.u.bind.root = table.root();
     bind.u.bind.translation = TANDEM_TRANSLATION_MIRROR;
     bind.u.bind.tgid = 100 + pasid;
+    bind.u.bind.check = check;
     std::strncpy(bind.u.bind.comm, comm, sizeof bind.u.bind.comm - 1);
     execute(bind);
   }
