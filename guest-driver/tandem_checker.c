@@ -139,6 +139,15 @@ void tandem_check_frames_changed(struct tandem_device *tdev)
 /* ---- processors at rest ---- */
 
 /*
+ * Has somebody changed entries, and TLBs are still to be flushed? Most count themselves; fork
+ * flushes at its end only, with mmap_lock held all the while.
+ */
+static bool tandem_check_is_flushing(struct mm_struct *mm)
+{
+	return mm_tlb_flush_pending(mm) || rwsem_is_locked(&mm->mmap_lock);
+}
+
+/*
  * In stop_machine(): no processor has preemption disabled elsewhere, so none holds the lock of a
  * page table. Who is between changing an entry and flushing TLBs is told apart.
  */
@@ -149,7 +158,7 @@ static int tandem_check_at_rest(void *data)
 
 	list_for_each_entry(as, &tdev->spaces, node)
 		if (as->check)
-			WRITE_ONCE(as->check->shared->flushing, mm_tlb_flush_pending(as->mm));
+			WRITE_ONCE(as->check->shared->flushing, tandem_check_is_flushing(as->mm));
 	tandem_write32(tdev, TANDEM_REG_CHECK_AT_REST, 1);
 	return 0;
 }
@@ -203,6 +212,14 @@ void tandem_check_end(struct tandem_as *as)
 		return;
 	free_page((unsigned long)as->check->shared);
 	kfree(as->check);
+}
+
+/* A test has the address space map pages for atomics that are not taken from the CPUs. */
+void tandem_check_lax_atomics(struct tandem_as *as)
+{
+	if (as->check)
+		/* Pairs with Windows::lax_atomics(). */
+		smp_store_release(&as->check->shared->lax_atomics, 1);
 }
 
 /* For BIND. */
@@ -279,9 +296,10 @@ void tandem_check_window_closes(struct tandem_as *as, const struct mmu_notifier_
 		/* What was changed is seen by who sees the window closed. */
 		smp_store_release(&shared->windows[index].open, 0);
 	} else if (shared->lost) {
+		/* The same. */
 		smp_store_release(&shared->lost, shared->lost - 1);
 	}
 	if (shared->open)
-		smp_store_release(&shared->open, shared->open - 1);
+		WRITE_ONCE(shared->open, shared->open - 1);
 	spin_unlock(&check->lock);
 }

@@ -27,6 +27,7 @@ void tandem_check_asked(struct tandem_device *tdev);
 
 int tandem_check_begin(struct tandem_as *as);
 void tandem_check_end(struct tandem_as *as);
+void tandem_check_lax_atomics(struct tandem_as *as);
 u64 tandem_check_address(struct tandem_as *as);
 int tandem_check_window_opens(struct tandem_as *as, const struct mmu_notifier_range *range);
 void tandem_check_window_closes(struct tandem_as *as, const struct mmu_notifier_range *range);

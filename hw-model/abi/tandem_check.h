@@ -114,7 +114,8 @@ struct tandem_check_space {
 	uint64_t opened;   /* 0x10 number of the window opened last */
 	uint32_t open;     /* 0x18 windows that are open now, with a slot or without */
 	uint32_t lost;     /* 0x1c those of them that have none */
-	uint32_t reserved[8];
+	uint32_t lax_atomics; /* 0x20 1: a test has pages mapped for atomics that the CPUs reach, on purpose */
+	uint32_t reserved[7];
 	struct tandem_check_window windows[TANDEM_CHECK_WINDOWS]; /* 0x40 */
 };
 TANDEM_ASSERT_OFFSET(struct tandem_check_space, windows, 0x40);

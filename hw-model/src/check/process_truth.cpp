@@ -218,7 +218,7 @@ std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<b
 // What the GPU does as a load and a store is an atomic only while no CPU can reach the page.
 std::optional<Finding> ProcessTruth::judge_atomic(Pasid pasid, Gva va, bool store) {
   const auto view = view_of(pasid);
-  if (!view || view->through_iommu()) return {};
+  if (!view || view->through_iommu() || view->windows.lax_atomics()) return {};
   ++tally_.atomics;
   const Gva page = va.align_down(TANDEM_PAGE_BYTES);
   const Grant grant = look(*view, page);

@@ -33,6 +33,8 @@ class Windows {
   uint64_t root() const { return __atomic_load_n(&shared_.root, __ATOMIC_RELAXED); }
   uint32_t levels() const { return __atomic_load_n(&shared_.levels, __ATOMIC_RELAXED); }
   bool flushing() const { return __atomic_load_n(&shared_.flushing, __ATOMIC_ACQUIRE) != 0; }
+  // Atomics that the CPUs can disturb are what a test wants.
+  bool lax_atomics() const { return __atomic_load_n(&shared_.lax_atomics, __ATOMIC_ACQUIRE) != 0; }
   // The number of the window opened last.
   uint64_t opened() const { return __atomic_load_n(&shared_.opened, __ATOMIC_ACQUIRE); }
   // Windows are open, some that stand nowhere: then nothing is known.

@@ -302,6 +302,11 @@ TEST_F(ProcessTruthTest, AnAtomicOfLoadAndStoreNeedsAPageThatNoCpuReaches) {
   EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa + 8), true)), "") << "in video memory";
 }
 
+TEST_F(ProcessTruthTest, ATestMayWantAtomicsThatTheCpusDisturb) {
+  linux.shared().lax_atomics = 1;
+  EXPECT_EQ(key(truth.judge_atomic(kPasid, gva(kVa), true)), "");
+}
+
 // ---- dirty pages ----
 
 TEST_F(ProcessTruthTest, LinuxHasToBeToldOfEveryPageThatMayHaveBeenWritten) {
