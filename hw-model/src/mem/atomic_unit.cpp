@@ -33,7 +33,7 @@ void AtomicUnit::set_requester(bool on) {
 
 void AtomicUnit::watch(const AtomicWord& word, bool store) const {
   Checker* check = memory_.checker();
-  if (check && promised_means_for(word.aperture) != Means::Host) check->atomic(word.pasid, word.va, store);
+  if (check && word.system_scope && promised_means_for(word.aperture) != Means::Host) check->atomic(word.pasid, word.va, store);
 }
 
 void AtomicUnit::begin(const AtomicWord& word, uint32_t bytes, uint64_t loaded, uint64_t value, AtomicWaiter& waiter) {

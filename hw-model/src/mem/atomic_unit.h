@@ -49,6 +49,7 @@ struct AtomicWord {
   std::byte* host = nullptr;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
   uint64_t device_address = 0;
+  bool system_scope = true;  // nobody else may reach it between load and store
 };
 
 struct AtomicConfig {
