@@ -180,15 +180,11 @@ Finding ProcessTruth::finding_of(const TlbEntry& entry, Gva page, const Grant& g
 // ---- suspicions ----
 
 void ProcessTruth::suspect(const UsedTranslation& used) {
-  const auto known = std::find_if(suspicions_.begin(), suspicions_.end(),
-                                  [&](const Suspicion& each) { return each.entry.filled == used.entry.filled; });
-  if (known != suspicions_.end()) {
-    ++known->sightings;
-  } else if (suspicions_.size() < kSuspicions) {
-    suspicions_.push_back({used.entry, used.request});
-    ++tally_.suspected;
-  }
   wants_rest_ = true;
+  const auto same = [&](const Suspicion& each) { return each.entry.filled == used.entry.filled; };
+  if (suspicions_.size() == kSuspicions || std::any_of(suspicions_.begin(), suspicions_.end(), same)) return;
+  suspicions_.push_back({used.entry, used.request});
+  ++tally_.suspected;
 }
 
 std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<bool(const TlbEntry&)>& alive) {
