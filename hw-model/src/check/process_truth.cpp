@@ -120,7 +120,7 @@ std::optional<Finding> ProcessTruth::judge_page(const View& view, const UsedTran
   if (grants(first, used.entry, page)) return {};
   if (view.through_iommu()) {
     ++tally_.before_flush;
-    suspect(used);
+    suspect(view, used);
     return {};
   }
   return settle_mirror(view, used, page, first);
@@ -142,7 +142,7 @@ std::optional<Finding> ProcessTruth::settle_mirror(const View& view, const UsedT
     return {};
   }
   if (may_pass(second.why) || second != first) {
-    suspect(used);
+    suspect(view, used);
     return {};
   }
   return finding_of(used.entry, page, second);
@@ -179,10 +179,13 @@ Finding ProcessTruth::finding_of(const TlbEntry& entry, Gva page, const Grant& g
 
 // ---- suspicions ----
 
-void ProcessTruth::suspect(const UsedTranslation& used) {
-  wants_rest_ = true;
+// Through the IOMMU almost every suspect is gone in the next round, with the flush: rest is worth asking for if it is not.
+void ProcessTruth::suspect(const View& view, const UsedTranslation& used) {
   const auto same = [&](const Suspicion& each) { return each.entry.filled == used.entry.filled; };
-  if (suspicions_.size() == kSuspicions || std::any_of(suspicions_.begin(), suspicions_.end(), same)) return;
+  const bool full = suspicions_.size() == kSuspicions;
+  const bool known = std::any_of(suspicions_.begin(), suspicions_.end(), same);
+  wants_rest_ |= known || full || !view.through_iommu();
+  if (known || full) return;
   suspicions_.push_back({used.entry, used.request});
   ++tally_.suspected;
 }

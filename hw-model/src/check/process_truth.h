@@ -104,7 +104,7 @@ class ProcessTruth final : public TruthSource {
   std::optional<Finding> judge_page(const View& view, const UsedTranslation& used, Gva page);
   std::optional<Finding> settle_mirror(const View& view, const UsedTranslation& used, Gva page, const Grant& grant);
   // Looked at again when the processors are at rest. One entry is one suspicion.
-  void suspect(const UsedTranslation& used);
+  void suspect(const View& view, const UsedTranslation& used);
   void note_fill(const View& view, const TlbEntry& entry);
   Finding finding_of(const TlbEntry& entry, Gva page, const Grant& grant);
 

@@ -285,6 +285,16 @@ TEST_F(ProcessTruthTest, ThroughTheIommuATranslationMayLiveUntilTheFlush) {
   EXPECT_EQ(truth.tally().before_flush, 3u);
 }
 
+TEST_F(ProcessTruthTest, ThroughTheIommuRestIsAskedForWhenASuspectIsSeenAgain) {
+  bind(TANDEM_TRANSLATION_SVA);
+  const TlbEntry entry = fill();
+  table.clear(kVa);
+  use(entry);
+  EXPECT_FALSE(truth.wishes_rest()) << "the flush may be under way";
+  use(entry);
+  EXPECT_TRUE(truth.wishes_rest());
+}
+
 TEST_F(ProcessTruthTest, ThroughTheIommuATranslationMayOutliveNotifiers) {
   bind(TANDEM_TRANSLATION_SVA);
   const TlbEntry entry = fill();
