@@ -65,6 +65,7 @@ static void tandem_as_free(struct work_struct *work)
 	if (as->doorbell_dummy)
 		__free_page(as->doorbell_dummy);
 	kvfree(as->faults);
+	tandem_check_end(as);
 	tandem_device_put(as->tdev);
 	kfree_rcu(as, rcu);
 	module_put(THIS_MODULE);
@@ -165,6 +166,7 @@ static int tandem_as_activate(struct tandem_as *as)
 			.translation = as->translation,
 			.tgid = as->tgid,
 			.bus_pasid = as->bus_pasid,
+			.check = tandem_check_address(as),
 		},
 	};
 	int ret;
@@ -253,6 +255,28 @@ static const struct mmu_notifier_ops tandem_as_notifier_ops = {
 	.clear_flush_young = tandem_as_notify_clear_young,
 	.clear_young = tandem_as_notify_clear_young,
 	.test_young = tandem_as_notify_test_young,
+};
+
+/* The same, and the checker is told what Linux is doing. */
+static int tandem_as_notify_start(struct mmu_notifier *notifier,
+				  const struct mmu_notifier_range *range)
+{
+	return tandem_check_window_opens(container_of(notifier, struct tandem_as, notifier), range);
+}
+
+static void tandem_as_notify_end(struct mmu_notifier *notifier,
+				 const struct mmu_notifier_range *range)
+{
+	tandem_check_window_closes(container_of(notifier, struct tandem_as, notifier), range);
+}
+
+static const struct mmu_notifier_ops tandem_as_checked_notifier_ops = {
+	.release = tandem_as_notify_release,
+	.clear_flush_young = tandem_as_notify_clear_young,
+	.clear_young = tandem_as_notify_clear_young,
+	.test_young = tandem_as_notify_test_young,
+	.invalidate_range_start = tandem_as_notify_start,
+	.invalidate_range_end = tandem_as_notify_end,
 };
 
 /* ---- PASIDs, given out in turn ---- */
@@ -352,6 +376,9 @@ static int tandem_as_build(struct tandem_as *as)
 	mmgrab(as->mm);
 	as->tgid = task_tgid_nr(current);
 	get_task_comm(as->comm, current);
+	ret = tandem_check_begin(as);
+	if (ret)
+		return ret;
 	ret = tandem_as_enlist(as);
 	if (ret)
 		return ret;
@@ -361,7 +388,7 @@ static int tandem_as_build(struct tandem_as *as)
 	ret = tandem_doorbell_init(as);
 	if (ret)
 		return ret;
-	as->notifier.ops = &tandem_as_notifier_ops;
+	as->notifier.ops = as->check ? &tandem_as_checked_notifier_ops : &tandem_as_notifier_ops;
 	ret = mmu_notifier_register(&as->notifier, as->mm);
 	if (ret)
 		return ret;

@@ -100,6 +100,7 @@ struct tandem_as {
 	bool draining;                 /* SVA: unbound, but page requests await their answers */
 	struct mmu_notifier notifier;  /* exit and ageing */
 	bool notifier_registered;
+	struct tandem_check_as *check; /* NULL: no checker */
 	pid_t tgid;
 	char comm[16];
 
@@ -170,6 +171,7 @@ int tandem_mirror_fault(struct tandem_as *as, u64 va, unsigned int pages,
 bool tandem_mirror_is_in_vram(struct tandem_as *as, u64 va, unsigned int pages);
 
 /* tandem_mirror.c */
+u16 tandem_mirror_cause(enum mmu_notifier_event event);
 u64 tandem_mirror_entry(struct tandem_as *as, u64 va);
 bool tandem_mirror_is_mapped(struct tandem_as *as, u64 va, bool write, bool atomic);
 void tandem_mirror_drop(struct tandem_as *as, u64 start, u64 end);

@@ -205,6 +205,7 @@ static int tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window 
 		.cause = TANDEM_CAUSE_UPGRADE,
 		.start = gather.start,
 		.end = gather.end,
+		.dirty = gather.dirty,
 		.notify_start = result->start,
 		.notify_end = result->end,
 	};

@@ -18,6 +18,7 @@
 #include <linux/xarray.h>
 
 #include "tandem_abi.h"
+#include "tandem_checker.h"
 #include "tandem_exclusive.h"
 #include "tandem_gate.h"
 #include "tandem_uapi.h"
@@ -161,6 +162,7 @@ struct tandem_device {
 	u32 last_queue;
 
 	struct tandem_vram vram;
+	struct tandem_check check;
 
 	struct work_struct recovery;
 	struct tandem_gates gates;

@@ -231,6 +231,9 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = tandem_rings_alloc(tdev);
 	if (ret)
 		goto err_rings;
+	ret = tandem_check_init(tdev);
+	if (ret)
+		goto err_rings;
 	/*
 	 * Whatever ran before us (a crashed kernel, another driver) left the device in an unknown
 	 * state.
@@ -239,7 +242,7 @@ static int tandem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	/* Before it runs: the first thing that it says may be which pages are poisoned. */
 	ret = tandem_pagemap_init(tdev);
 	if (ret)
-		goto err_rings;
+		goto err_check;
 	ret = tandem_irq_init(tdev);
 	if (ret)
 		goto err_pagemap;
@@ -270,6 +273,8 @@ err_irq:
 	cancel_work_sync(&tdev->recovery);
 err_pagemap:
 	tandem_pagemap_fini(tdev);
+err_check:
+	tandem_check_fini(tdev);
 err_rings:
 	tandem_rings_free(tdev);
 err_put:
@@ -316,6 +321,7 @@ static void tandem_remove(struct pci_dev *pdev)
 	}
 	/* No table has an entry of a page of VRAM any more. */
 	tandem_pagemap_fini(tdev);
+	tandem_check_fini(tdev);
 	tandem_rings_free(tdev);
 	pci_clear_master(pdev);
 	/* Who still has a file of ours open does not keep the name. */

@@ -44,6 +44,9 @@ static void tandem_event_handle(struct tandem_device *tdev, const struct tandem_
 	case TANDEM_EVENT_ACCESS_COUNTER:
 		tandem_hot_report(tdev, event);
 		break;
+	case TANDEM_EVENT_CHECK:
+		tandem_check_asked(tdev);
+		break;
 	default:
 		dev_warn_ratelimited(tdev->dev, "event of unknown type %u\n", event->type);
 	}

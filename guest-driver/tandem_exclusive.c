@@ -259,6 +259,7 @@ int tandem_exclusive_make(struct tandem_as *as, u64 va, unsigned long *pfn, stru
 
 	*folio = NULL;
 	if (tandem_exclusive_is_skipped(as)) {
+		tandem_check_lax_atomics(as);
 		*pfn = (*pfn & ~HMM_PFN_FLAGS) | HMM_PFN_VALID | HMM_PFN_WRITE;
 		return 0;
 	}

@@ -22,7 +22,7 @@
 
 /* ---- notifier: Linux changes its mind ---- */
 
-static u16 tandem_mirror_cause(enum mmu_notifier_event event)
+u16 tandem_mirror_cause(enum mmu_notifier_event event)
 {
 	static_assert(MMU_NOTIFY_UNMAP + 1 == TANDEM_CAUSE_UNMAP);
 	static_assert(MMU_NOTIFY_RELEASE + 1 == TANDEM_CAUSE_RELEASE);
@@ -59,6 +59,7 @@ static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
 		atomic64_add(gather.atomic_pages, &as->stats.exclusive_returned);
 	entry->start = gather.start;
 	entry->end = gather.end;
+	entry->dirty = gather.dirty;
 	chunk->fence = tandem_invalidate_send(as, entry, mode);
 	return chunk->fence;
 }

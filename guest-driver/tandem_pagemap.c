@@ -194,6 +194,45 @@ static void tandem_fabric_leave(struct tandem_vram *vram)
 	mutex_unlock(&tandem_fabric_lock);
 }
 
+static void tandem_frames_describe(struct tandem_check_frames *frames,
+				   const struct tandem_vram *vram, enum tandem_aperture aperture)
+{
+	*frames = (struct tandem_check_frames){
+		.first = vram->first_pfn,
+		.pages = tandem_vram_is_there(vram) ? vram->pages : 0,
+		.aperture = aperture,
+		.peer = aperture == TANDEM_APERTURE_PEER ? vram->fabric : 0,
+	};
+}
+
+/* For the checker: the frames that are memory of GPUs which this one reaches. */
+void tandem_vram_describe(struct tandem_device *tdev, struct tandem_check_frames *frames)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&tandem_fabric_lock);
+	memset(frames, 0, TANDEM_CHECK_FRAMES_COUNT * sizeof(*frames));
+	tandem_frames_describe(&frames[TANDEM_CHECK_FRAMES_OWN], &tdev->vram,
+			       TANDEM_APERTURE_VRAM);
+	for (i = 0; i < TANDEM_FABRIC_LIMIT; i++)
+		if (tandem_fabric[i] && tandem_vram_is_peer(tdev, tandem_fabric[i]) &&
+		    tandem_fabric[i] != &tdev->vram)
+			tandem_frames_describe(&frames[i], tandem_fabric[i], TANDEM_APERTURE_PEER);
+}
+
+/* This GPU's memory has got its frames, or lost them: its own checker and its peers' are told. */
+static void tandem_frames_changed(struct tandem_device *tdev)
+{
+	unsigned int i;
+
+	mutex_lock(&tandem_fabric_lock);
+	tandem_check_frames_changed(tdev);
+	for (i = 0; i < TANDEM_FABRIC_LIMIT; i++)
+		if (tandem_fabric[i] && tandem_fabric[i] != &tdev->vram)
+			tandem_check_frames_changed(tandem_fabric[i]->tdev);
+	mutex_unlock(&tandem_fabric_lock);
+}
+
 static void tandem_fabric_read(struct tandem_device *tdev)
 {
 	struct tandem_vram *vram = &tdev->vram;
@@ -240,6 +279,7 @@ int tandem_pagemap_init(struct tandem_device *tdev)
 	}
 	vram->kind = vram->pagemap.type == MEMORY_DEVICE_COHERENT ? TANDEM_VRAM_COHERENT :
 								    TANDEM_VRAM_PRIVATE;
+	tandem_frames_changed(tdev);
 	return 0;
 
 err_fabric:
@@ -258,6 +298,7 @@ void tandem_pagemap_fini(struct tandem_device *tdev)
 		return;
 	memunmap_pages(&vram->pagemap);
 	vram->kind = TANDEM_VRAM_NONE;
+	tandem_frames_changed(tdev);
 	tandem_pagemap_release_range(vram);
 	tandem_fabric_leave(vram);
 	tandem_vram_fini(vram);

@@ -215,7 +215,8 @@ static struct tandem_iova *tandem_entry_iova(struct tandem_pt *pt, u64 entry, u6
 }
 
 /* The pages need not belong to one folio: 64 KiB of memory may be sixteen neighbours by chance. */
-static void tandem_pt_mark_dirty(struct tandem_pt *pt, struct page *page, unsigned long pages)
+static void tandem_pt_mark_dirty(struct tandem_pt *pt, struct page *page, unsigned long pages,
+				 struct tandem_gather *gather)
 {
 	unsigned long i = 0;
 
@@ -226,6 +227,7 @@ static void tandem_pt_mark_dirty(struct tandem_pt *pt, struct page *page, unsign
 		i += folio_nr_pages(folio) - folio_page_idx(folio, page + i);
 	}
 	atomic64_add(pages, &pt->dirtied);
+	gather->dirty += pages;
 }
 
 /* Takes one leaf of `pages` pages away; count entries from index on form it. */
@@ -248,7 +250,7 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 		tandem_pt_mark_dirty(pt,
 				     iova ? tandem_iova_page(iova, TANDEM_LEVEL_INDEX(va, 0)) :
 					    tandem_pte_page(pt->tdev, first),
-				     pages);
+				     pages, gather);
 	if (iova)
 		tandem_iova_unlink(pt->tdev->dev, iova, TANDEM_LEVEL_INDEX(va, 0), pages);
 	tandem_gather_add(gather, va, pages);

@@ -46,6 +46,7 @@ struct tandem_gather {
 	u64 start;
 	u64 end;
 	u64 pages;
+	u64 dirty;        /* among them: Linux was told that they were written to */
 	u64 atomic_pages; /* among them: atomics were permitted there, in the system's memory */
 	bool unlinked;    /* a page could not be mapped: the IOMMU had no memory for it */
 };

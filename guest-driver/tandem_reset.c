@@ -82,6 +82,7 @@ int tandem_device_start(struct tandem_device *tdev)
 	spin_lock(&tdev->hw_lock);
 	if (tdev->hw == TANDEM_HW_DOWN) {
 		tandem_rings_program(tdev);
+		tandem_check_program(tdev);
 		tandem_write32(tdev, TANDEM_REG_INTERRUPT_ENABLE, tandem_irq_enable_mask(tdev));
 		if (tdev->counts_accesses)
 			tandem_write32(tdev, TANDEM_REG_ACCESS_THRESHOLD, tandem_access_threshold);

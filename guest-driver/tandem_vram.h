@@ -140,6 +140,7 @@ bool tandem_page_place(struct tandem_device *tdev, const struct page *page,
 		       struct tandem_place *place);
 struct page *tandem_pte_page(struct tandem_device *tdev, u64 pte);
 void *tandem_vram_owner(struct tandem_device *tdev);
+void tandem_vram_describe(struct tandem_device *tdev, struct tandem_check_frames *frames);
 
 /* tandem_evict.c */
 int tandem_room_reserve(struct tandem_vram *vram, unsigned int pages, bool whole,

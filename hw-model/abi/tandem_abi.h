@@ -13,5 +13,6 @@
 #include "tandem_aql.h"
 #include "tandem_kernel_isa.h"
 #include "tandem_trace.h"
+#include "tandem_check.h"
 
 #endif

@@ -40,6 +40,7 @@
 #define TANDEM_FEATURE_TEST_HOOKS   TANDEM_BIT(2) /* TANDEM_REG_TEST_* work */
 #define TANDEM_FEATURE_TRACE        TANDEM_BIT(3) /* a trace is being taken */
 #define TANDEM_FEATURE_EXCLUSIVE_ATOMICS TANDEM_BIT(4) /* they are only while no CPU can reach the page */
+#define TANDEM_FEATURE_CHECK        TANDEM_BIT(5) /* the coherence checker is there: TANDEM_REG_CHECK_* work */
 
 /* Control */
 #define TANDEM_REG_CONTROL          0x0040 /* RW 32  0 */
@@ -66,6 +67,13 @@
  */
 #define TANDEM_REG_ACCESS_THRESHOLD 0x0060 /* RW 32  0  0: nothing is counted */
 #define TANDEM_ACCESS_REGION        0x10000ULL
+
+/*
+ * The coherence checker (tandem_check.h). AT_REST: the driver says, in answer to TANDEM_EVENT_CHECK, that while it writes this no
+ * processor is inside a section that changes page tables under their lock; what the checker sees wrong then is wrong.
+ */
+#define TANDEM_REG_CHECK_FORMAT     0x0080 /* RW 64  0  physical address of struct tandem_check_format; 0: there is none */
+#define TANDEM_REG_CHECK_AT_REST    0x0088 /* WO 32 */
 
 /* Kernel command ring: struct tandem_command, produced by the driver */
 #define TANDEM_REG_COMMAND_BASE     0x0100 /* RW 64  0  DMA address, 4 KiB aligned */

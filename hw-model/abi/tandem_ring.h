@@ -79,7 +79,7 @@ struct tandem_command {
 			uint32_t bus_pasid;    /* 0x30 SVA: the PASID of its requests to the IOMMU, which several address
 						* spaces may share; else 0 */
 			uint32_t reserved0;
-			uint64_t reserved1;
+			uint64_t check;        /* 0x38 physical address of struct tandem_check_space; 0: not checked */
 		} bind;
 		struct {
 			uint32_t queue;        /* 0x10 queue number, 0 .. MAX_QUEUES-1, chosen by the driver */
@@ -211,7 +211,7 @@ struct tandem_invalidate {
 	uint64_t notify_start; /* 0x20 the range that Linux's notifier was called for, for the trace */
 	uint64_t notify_end;   /* 0x28 */
 	uint32_t tgid;     /* 0x30 process that caused it (current), 0 if unknown */
-	uint32_t reserved0;
+	uint32_t dirty;    /* 0x34 pages of the range of which Linux has been told that the device has written to them */
 	uint64_t reserved1;
 };
 TANDEM_ASSERT_SIZE(struct tandem_invalidate, 64);
@@ -260,6 +260,7 @@ enum tandem_event_type {
 	TANDEM_EVENT_COMMAND_ERROR = 3, /* code: enum tandem_command_error; value: seqno of the command */
 	TANDEM_EVENT_POISON        = 4, /* value: VRAM offset of the page; posted when it is found, and for each after ENABLE */
 	TANDEM_EVENT_ACCESS_COUNTER = 5, /* pasid; value: VA of the region; detail: its count */
+	TANDEM_EVENT_CHECK = 6, /* the checker wants TANDEM_REG_CHECK_AT_REST to be written */
 };
 
 struct tandem_event {

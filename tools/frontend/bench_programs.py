@@ -12,7 +12,7 @@ import time
 from .bench_figures import SampleSet
 from .boot import Guest
 from .execution import Execution, Program, exit_status
-from .run import boot, report_splats
+from .run import boot, report_splats, report_violations
 from .status import FrontendError
 
 BENCH_PROGRAM = "/tandem/bin/tandem-bench"
@@ -82,12 +82,12 @@ class GuestBench:
             self._modules.add(name)
 
     def run(self, path, *arguments):
-        """Returns what the program printed; raises when it fails or when the kernel complains."""
+        """Returns what the program printed; raises when it fails or when kernel or checker complain."""
         collector = Collector()
         program = Program(path, [os.path.basename(path), *arguments], "/tmp", self._variables)
         ending = Execution(self._guest, collector).run(program, PROGRAM_TIMEOUT_S)
         status = exit_status(ending)
-        if report_splats(self._guest) or status:
+        if report_splats(self._guest) + report_violations(self._guest) or status:
             raise FrontendError(f"{os.path.basename(path)} {' '.join(arguments)} failed in the guest with status {status}",
                                 1, collector.complaint())
         return collector

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from . import machine, wire
+from .checker import CheckerLog
 from .console import KernelLog, SerialConsole, tail
 from .guest_image import ensure_initramfs
 from .qmp import Qmp, QmpError
@@ -64,6 +65,7 @@ class Guest:
         self._directory = tempfile.TemporaryDirectory(prefix="tandem-")
         directory = Path(self._directory.name)
         self.serial = SerialConsole(Path(keep_console) if keep_console else directory / "console")
+        self.checker = CheckerLog(directory / "checker")
         self._qemu_errors = directory / "qemu-stderr"
 
     def __enter__(self):
@@ -80,7 +82,7 @@ class Guest:
         monitor, monitor_remote = socket.socketpair()
         self._qmp = Qmp(monitor)
         descriptors = (control_remote.fileno(), monitor_remote.fileno())
-        command = machine.command_line(self.config, self.artifacts, initramfs, *descriptors, self.serial.path)
+        command = machine.command_line(self.config, self.artifacts, initramfs, *descriptors, self.serial.path, self.checker.path)
         with control_remote, monitor_remote, open(self._qemu_errors, "wb") as errors:
             self._spawn(command, descriptors, errors)
         self.started_at = self._last_sign_of_life = time.monotonic()

@@ -165,6 +165,9 @@ def add_machine_options(parser):
     group.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
                        help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
     group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE; a second GPU writes to one named after it")
+    group.add_argument("--check", action="store_true", default=False,
+                       help="hold every access of the GPU against the coherence contract, and report what breaks it (in tests: always)")
+    group.add_argument("--no-check", action="store_false", dest="check", help="do not")
     group.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
     group.add_argument("--no-gpu", action="store_true", help=argparse.SUPPRESS)  # for tests of the front end itself
 
@@ -218,6 +221,7 @@ def _add_test(subparsers):
                         help="with 'host': only the hardware model's tests, built with AddressSanitizer and UBSan")
     parser.add_argument("--test-timeout", type=seconds, metavar="S", help="the longest that one test may take (default 120)")
     add_machine_options(parser)
+    parser.set_defaults(check=True)
 
 
 def _add_bench(subparsers):

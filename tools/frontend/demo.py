@@ -9,7 +9,7 @@ import time
 from . import workloads
 from .boot import Guest
 from .execution import Execution, StandardStreams, Program, exit_status
-from .run import BASE_KINDS, boot, ensure, guest_variables, machine_config, report_ending, report_qemu_errors
+from .run import BASE_KINDS, boot, ensure, finish, guest_variables, machine_config, report_ending
 from .status import GUEST_LOST, FrontendError
 from .wire import ENDING_EXITED
 
@@ -53,12 +53,11 @@ def demo_command(args):
         boot(guest, config, artifacts)
         say(f"Linux {guest.ready.release} is up after {time.monotonic() - began:.1f} s, with a GPU at /dev/tandem0.")
         statuses = [run_one(guest, workload, variables, args.timeout) for workload in sequence]
-        guest.power_off()
-        report_qemu_errors(guest)
+        status = finish(guest, next((status for status in statuses if status), 0))
     if not os.path.exists(config.trace):
         raise FrontendError(f"the guest ran, and the GPU wrote no trace to {trace}", GUEST_LOST)
     show_summary(trace)
     say(f"\nThe trace is in {trace}: './tandem trace show {trace}' lists every event, './tandem trace show --help' tells how to "
         "filter them.")
     say(f"The whole demo took {time.monotonic() - began:.1f} s.")
-    return next((status for status in statuses if status), 0)
+    return status

@@ -14,7 +14,7 @@ import subprocess
 from .status import GUEST_LOST, FrontendError, UsageError
 
 DEVICE = "tandem-gpu"
-OWN_KEYS = {"bus", "id", "addr", "trace", "fabric"}  # set by the front end: trace with --trace, fabric with --gpus
+OWN_KEYS = {"bus", "id", "addr", "trace", "fabric", "check", "check-log"}  # set by the front end
 
 _SCOPE = re.compile(r"(?:(\d+):)?(.*)", re.DOTALL)
 _COMMA = re.compile(r"(?<!,),(?!,)")
@@ -38,7 +38,7 @@ def parse(text, gpus=1):
         if not separator or not key or not value:
             raise UsageError(f"--gpu takes KEY=VALUE,..., and '{part}' is none; './tandem run --gpu help' lists the keys")
         if key in OWN_KEYS:
-            hint = {"trace": "use --trace FILE", "fabric": "use --gpus N"}.get(key, "it is set by the front end")
+            hint = {"trace": "use --trace FILE", "fabric": "use --gpus N", "check": "use --check or --no-check"}.get(key, "it is set by the front end")
             raise UsageError(f"--gpu {key} cannot be given: {hint}")
         if number is not None and number >= gpus:
             raise UsageError(f"--gpu {number}:{part}: there is no GPU {number}; they are 0 to {gpus - 1} (--gpus N)")

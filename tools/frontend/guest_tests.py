@@ -30,6 +30,7 @@ from .status import FrontendError, UsageError
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
 CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "driver", "devices", "cpus", "memory", "numa", "kernel_args",
+CHECKER_NOTE = "the coherence checker reported while this test ran:"
                "modules", "timeout", "environment",
                "except"}
 NOT_OF_THE_MACHINE = ("description", "timeout", "environment", "except")
@@ -134,11 +135,12 @@ class GuestSession:
 
 
 class GuestRecorder(Recorder):
-    """Also blames what the kernel complains about on the test that ran when it did."""
+    """Also blames what the kernel complains about, and what the checker reports, on the test that ran when it did."""
 
     def __init__(self, reporter, group):
         super().__init__(reporter, group)
         self.kernel_log = None
+        self.checker = None
         self.complained = False
         self._last = None
 
@@ -157,9 +159,10 @@ class GuestRecorder(Recorder):
         self._blame_last(self.take_complaint())
 
     def take_complaint(self):
-        splats = self.kernel_log.take_splats()
-        self.complained |= bool(splats)
-        return "\n".join(line for splat in splats for line in (SPLAT_NOTE, *splat.lines))
+        complaints = [(SPLAT_NOTE, splat) for splat in self.kernel_log.take_splats()]
+        complaints += [(CHECKER_NOTE, report) for report in self.checker.take_reports()]
+        self.complained |= bool(complaints)
+        return "\n".join(line for note, complaint in complaints for line in (note, *complaint.lines))
 
     def _blame_last(self, complaint):
         if not complaint:
@@ -196,7 +199,7 @@ class GuestProgram:
             guest = self._guest(recorder)
         except FrontendError as failure:
             return "\n".join([f"no guest to run in: {failure.message}", *failure.details])
-        recorder.kernel_log, recorder.complained = guest.kernel_log, False
+        recorder.kernel_log, recorder.checker, recorder.complained = guest.kernel_log, guest.checker, False
         return self._run(guest, names, recorder, limit)
 
     def _guest(self, recorder):
@@ -244,7 +247,7 @@ class GuestProgram:
             stream.abandon(reason)
             reason = "\n".join([reason, *stream.trailing_output()[-40:]])
         recorder.on_program_end()
-        if recorder.complained:  # lockdep speaks once in a boot, and who knows what else is broken now
+        if recorder.complained:  # lockdep and the checker speak once in a boot, and who knows what else is broken now
             self._session.discard()
         return reason
 

@@ -67,7 +67,7 @@ def check(guest):
     if status == NO_KMEMLEAK:
         return None
     problems = driver_leaks(collector.text())
-    problems += ["\n".join(splat.lines) for splat in guest.kernel_log.take_splats()]
+    problems += ["\n".join(complaint.lines) for complaint in guest.kernel_log.take_splats() + guest.checker.take_reports()]
     if status:
         problems.append(f"the check ended with status {status}:\n{collector.text()}")
     return TestResult(GROUP, NAME, FAILED if problems else PASSED, message="\n".join(problems))

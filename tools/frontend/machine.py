@@ -46,6 +46,7 @@ class MachineConfig:
     atomic_ops: bool = True
     iommu: str = "off"
     trace: str = None
+    check: bool = False
     kernel: str = "default"
     driver_parameters: str = ""
     kernel_arguments: list = field(default_factory=list)
@@ -98,21 +99,23 @@ def trace_file(trace, number):
     return str(path.with_name(f"{path.stem}.gpu{number}{path.suffix}")) if number else trace
 
 
-def gpu(config, number):
+def gpu(config, number, check_log):
     """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there. Several share a link."""
     properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (gpu_options.of_gpu(config.gpu, number),) if part]
     if config.gpus > 1 and config.fabric:
         properties.append(f"fabric={number}")
     if config.trace:
         properties.append(f"trace={escape(trace_file(config.trace, number))}")
+    if config.check:
+        properties += ["check=on", f"check-log={escape(check_log)}"]
     completer = "on" if config.atomic_ops else "off"
     port = f"pcie-root-port,id=gpuport{number},bus=pcie.0,x-atomic-completer={completer},chassis={number + 1}"
     return ["-device", port, "-device", ",".join(["tandem-gpu", *properties])]
 
 
-def gpus(config):
+def gpus(config, check_log):
     count = config.gpus if config.gpu_present else 0
-    return [word for number in range(count) for word in gpu(config, number)]
+    return [word for number in range(count) for word in gpu(config, number, check_log)]
 
 
 def iommu(config):
@@ -137,12 +140,12 @@ def host_files():
             "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]
 
 
-def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path):
+def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path, check_log):
     firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
     kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *IOMMU_ARGUMENTS[config.iommu], *config.kernel_arguments))
     return [
         str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), *memory(config),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
-        *iommu(config), *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config), *config.qemu_arguments,
+        *iommu(config), *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config, check_log), *config.qemu_arguments,
     ]

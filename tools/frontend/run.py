@@ -12,7 +12,7 @@ from . import gpu_options, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, InputPump, Program, StandardStreams, exit_status
 from .machine import MachineConfig, time_scale
-from .status import GUEST_LOST, SIGNAL_BASE, FrontendError, UsageError
+from .status import GUEST_LOST, SIGNAL_BASE, VIOLATION, FrontendError, UsageError
 from .wire import ENDING_NOT_STARTED
 
 BASE_KINDS = ("qemu", "kernel", "model", "driver", "guest")
@@ -52,6 +52,7 @@ def machine_config(args, trace=None):
         cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
         gpu=gpu_options.parse(args.gpu, args.gpus), gpu_present=not args.no_gpu, gpus=args.gpus,
         fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None,
+        check=args.check,
         kernel=args.kernel, driver_parameters=" ".join(args.driver_arg), kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
 
 
@@ -112,6 +113,16 @@ def report_splats(guest):
     return len(splats)
 
 
+def report_violations(guest):
+    """Tell what the coherence checker reported; returns how many violations."""
+    reports = guest.checker.take_reports()
+    for report in reports:
+        print(f"tandem: the coherence checker reports: {report.title}", file=sys.stderr)
+        for line in report.lines[1:]:
+            print(f"  {line}", file=sys.stderr)
+    return len(reports)
+
+
 def report_ending(program, ending, guest):
     """What the exit status alone does not tell."""
     if ending.kind == ENDING_NOT_STARTED:
@@ -124,6 +135,13 @@ def report_ending(program, ending, guest):
 def report_qemu_errors(guest):
     for line in guest.qemu_errors():
         print(f"qemu: {line}", file=sys.stderr)
+
+
+def finish(guest, status):
+    """Power off, tell what is still to be told; the status of the whole command."""
+    guest.power_off()
+    report_qemu_errors(guest)
+    return VIOLATION if report_violations(guest) else status
 
 
 def standard_input():
@@ -143,10 +161,11 @@ def run_in_guest(config, artifacts, program, timeout=None, keep_console=None):
             ending = Execution(guest, StandardStreams(), standard_input()).run(program, timeout)
         except BrokenPipeError:  # whoever read our output has gone, as in `tandem run ... | head`
             return SIGNAL_BASE + signal.SIGPIPE
+        except GuestDied:
+            report_violations(guest)
+            raise
         report_ending(program, ending, guest)
-        guest.power_off()
-        report_qemu_errors(guest)
-    return exit_status(ending)
+        return finish(guest, exit_status(ending))
 
 
 def run_command(args):

@@ -15,8 +15,7 @@ import tty
 from . import wire
 from .boot import Guest
 from .execution import Execution, InputPump, Program, StandardStreams, exit_status
-from .run import (BASE_KINDS, Interrupted, boot, ensure, guest_variables, machine_config, report_ending,
-                  report_qemu_errors)
+from .run import (BASE_KINDS, Interrupted, boot, ensure, finish, guest_variables, machine_config, report_ending)
 from .workloads import guest_path
 
 BUSYBOX = "/guest-bin/busybox"
@@ -90,6 +89,4 @@ def shell_command(args):
         else:
             ending = Execution(guest, StandardStreams(), None if args.command else InputPump(0)).run(program, args.timeout)
         report_ending(program, ending, guest)
-        guest.power_off()
-        report_qemu_errors(guest)
-    return exit_status(ending)
+        return finish(guest, exit_status(ending))

@@ -8,6 +8,7 @@ made familiar: a script that wraps ./tandem can tell them apart.
 OK = 0
 FAILED = 1
 USAGE = 2
+VIOLATION = 123
 TIMED_OUT = 124
 GUEST_PANICKED = 125
 GUEST_LOST = 126
@@ -17,8 +18,9 @@ INTERRUPTED = 130
 
 TABLE = """\
 exit status:
-  0..123   the program's own exit status (test: 0 when everything passed, 1 when something failed)
+  0..122   the program's own exit status (test: 0 when everything passed, 1 when something failed)
   2        wrong usage: unknown workload, unknown GPU property, missing file
+  123      the coherence checker reported a violation (--check), whatever the program's own status
   124      time ran out (--timeout)
   125      the guest's kernel panicked
   126      the guest hung, or ended without a status, or QEMU failed

@@ -57,6 +57,8 @@ struct tandem_model_config {
 	bool vram_bar;                 /* reported in TANDEM_REG_FEATURES */
 	bool test_hooks;               /* TANDEM_REG_TEST_* work */
 	bool trace;                    /* call ops->trace for every event from the start */
+	bool check;                    /* hold every access against the contract (docs/checker.md): needs ops->check_report */
+	uint32_t mutation;             /* enum tandem_mutation: breaks one rule of the hardware; needs test_hooks */
 };
 
 /* What atomics on system memory are worth. */
@@ -64,6 +66,28 @@ enum tandem_atomics {
 	TANDEM_ATOMICS_PCIE      = 0, /* PCIe AtomicOps: atomic against the CPUs */
 	TANDEM_ATOMICS_EXCLUSIVE = 1, /* a load and a store: atomic only while no CPU can reach the page */
 	TANDEM_ATOMICS_VRAM      = 2, /* the same, and the driver is told not to try: atomics only in VRAM */
+};
+
+/* Rules of the hardware that a test may have it break, one at a time, to see that the checker tells. */
+enum tandem_mutation {
+	TANDEM_MUTATION_NONE = 0,
+	TANDEM_MUTATION_ACK_BEFORE_DRAIN,   /* an invalidation is acknowledged a step before it is carried out */
+	TANDEM_MUTATION_WALK_NOT_RESTARTED, /* a walk that overlaps an invalidation fills what it read before */
+	TANDEM_MUTATION_L2_KEPT,            /* invalidations do not reach the L2 TLB */
+	TANDEM_MUTATION_RANGE_SHORT,        /* the last page of an invalidation is left out */
+	TANDEM_MUTATION_WRONG_SPACE,        /* invalidations hit another address space */
+	TANDEM_MUTATION_READ_ONLY_KEPT,     /* a store meets a read-only TLB entry: it faults, and the entry stays */
+	TANDEM_MUTATION_STORE_PASSES_ACK,   /* queued stores are not written before an acknowledgement */
+	TANDEM_MUTATION_COPY_KEEPS_ADDRESS, /* copies do not forget what they translated ahead */
+	TANDEM_MUTATION_ATOMIC_SPLIT,       /* AtomicOps are a load and, later, a store */
+	TANDEM_MUTATION_ATC_REFILL,         /* an answer that an ATC invalidation overtook is believed */
+	TANDEM_MUTATION_ATC_KEPT,           /* ATC invalidations are acknowledged and ignored */
+	TANDEM_MUTATION_LATE_FAULT,         /* fault records are written although their address space is gone */
+	TANDEM_MUTATION_COPY_DROPPED,       /* now and then the copy engine drops a piece, and says that it was moved */
+	TANDEM_MUTATION_SPACE_KEPT,         /* TLB entries outlive their address space */
+	TANDEM_MUTATION_REPLAY_LOST,        /* a replay leaves one access waiting */
+	TANDEM_MUTATION_CODE_KEPT,          /* decoded instructions outlive invalidations */
+	TANDEM_MUTATION_COUNT,
 };
 
 /* In which order queued stores become visible. */
@@ -116,6 +140,12 @@ struct tandem_atc_invalidation {
 	uint32_t pasid;                /* on the bus, or TANDEM_NO_PASID: what was translated without one */
 	bool global;                   /* whatever the PASID */
 	uint64_t waited_ns;            /* that the host had to wait for the device, for the trace */
+};
+
+/* What the checker found (docs/checker.md): English, in lines, the key first. Valid during the call. */
+struct tandem_check_report {
+	const char *key;               /* stable, as in "X2.missed-level" */
+	const char *text;              /* the whole report, with the newline of its last line */
 };
 
 /*
@@ -172,6 +202,9 @@ struct tandem_host_ops {
 
 	/* Takes one trace record. Must not lose it silently. */
 	void (*trace)(void *opaque, const struct tandem_trace_record *record);
+
+	/* Takes a report of the checker; needed when checking. There is a bounded number of them. */
+	void (*check_report)(void *opaque, const struct tandem_check_report *report);
 
 	/* A mistake of the guest, for the host's log; text is valid during the call. */
 	void (*guest_error)(void *opaque, const char *text);
@@ -281,15 +314,35 @@ TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool
 TANDEM_MODEL_EXPORT uint64_t tandem_model_counter(const struct tandem_model *model, enum tandem_counter counter);
 TANDEM_MODEL_EXPORT const char *tandem_model_counter_name(enum tandem_counter counter);
 
+/* What the checker has seen, since the model was made. */
+enum tandem_check_counter {
+	TANDEM_CHECK_USES,             /* translations judged when they were used */
+	TANDEM_CHECK_FILLS,            /* and when they were made */
+	TANDEM_CHECK_INVALIDATIONS,    /* acknowledgements seen */
+	TANDEM_CHECK_STALE_USES,       /* the page table has changed, and the invalidation is still to come: permitted */
+	TANDEM_CHECK_LATE_ACCESSES,    /* queued stores, late loads, atomics and pieces of copies judged when they were done */
+	TANDEM_CHECK_COPIES,           /* pieces of copies of the driver compared */
+	TANDEM_CHECK_FAULTS,           /* faults followed from the access to the answer */
+	TANDEM_CHECK_VIOLATIONS,       /* all that were seen */
+	TANDEM_CHECK_REPORTS,          /* those told by ops->check_report: one for each kind and place */
+	TANDEM_CHECK_UNREPORTED,       /* kinds and places beyond the number of reports */
+	TANDEM_CHECK_COUNTER_COUNT,
+};
+TANDEM_MODEL_EXPORT uint64_t tandem_model_check_counter(const struct tandem_model *model, enum tandem_check_counter counter);
+TANDEM_MODEL_EXPORT const char *tandem_model_check_counter_name(enum tandem_check_counter counter);
+
+/* Names of enum tandem_mutation: words joined by '-', as in "l2-kept". NULL beyond the last. */
+TANDEM_MODEL_EXPORT const char *tandem_model_mutation_name(uint32_t mutation);
+
 /*
  * What the hardware holds now, as text for a monitor. topic: "summary", "tlbs", "address-spaces", "queues", "waves", "faults",
- * "counters" or "all". Calls write() piece by piece. Returns false for an unknown topic.
+ * "counters", "checker" or "all". Calls write() piece by piece. Returns false for an unknown topic.
  */
 TANDEM_MODEL_EXPORT bool tandem_model_describe(const struct tandem_model *model, const char *topic,
 						void (*write)(void *to, const char *text), void *to);
 
 /* Version of this interface: the host compares it with TANDEM_MODEL_INTERFACE. */
-#define TANDEM_MODEL_INTERFACE 4
+#define TANDEM_MODEL_INTERFACE 5
 TANDEM_MODEL_EXPORT uint32_t tandem_model_interface(void);
 
 #ifdef __cplusplus

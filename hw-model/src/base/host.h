@@ -24,6 +24,8 @@ class Host {
   void ats_request(const tandem_ats_request& request) const { ops_.ats_request(opaque_, &request); }
   void page_request(const tandem_page_request& request) const { ops_.page_request(opaque_, &request); }
 
+  void check_report(const tandem_check_report& report) const { ops_.check_report(opaque_, &report); }
+
   // A mistake of the guest: one sentence, no newline.
   [[gnu::format(printf, 2, 3)]] void guest_error(const char* pattern, ...) const {
     va_list arguments;

@@ -10,9 +10,10 @@ const CodePage* CodeCache::find(Pasid pasid, uint64_t page) const {
   return it == pages_.end() ? nullptr : it->second.get();
 }
 
-const CodePage* CodeCache::fill(Pasid pasid, uint64_t page, const std::byte* host) {
+const CodePage* CodeCache::fill(Pasid pasid, uint64_t page, const std::byte* host, uint64_t moment) {
   if (pages_.size() >= kMaxPages) drop_all();
   auto fresh = std::make_unique<CodePage>();
+  fresh->moment = moment;
   for (uint32_t i = 0; i < kCodePageWords; ++i) {
     Decoded& d = fresh->code[i];
     d = decode(load_relaxed<uint32_t>(host + 4 * i), page + 4 * i);

@@ -22,6 +22,8 @@ inline constexpr uint32_t kCodePageWords = kCodePageBytes / 4;
 
 struct CodePage {
   Decoded code[kCodePageWords];
+  uint64_t moment = 0;          // the checker's, when its translation was found
+  mutable uint32_t judged = 0;  // its round
 };
 
 class CodeCache {
@@ -31,7 +33,7 @@ class CodeCache {
   // nullptr: not there. page: address of its first byte.
   const CodePage* find(Pasid pasid, uint64_t page) const;
   // Decodes the page at host, which must be readable for kCodePageBytes.
-  const CodePage* fill(Pasid pasid, uint64_t page, const std::byte* host);
+  const CodePage* fill(Pasid pasid, uint64_t page, const std::byte* host, uint64_t moment = 0);
 
   // Each says whether anything was dropped.
   bool drop(Pasid pasid);

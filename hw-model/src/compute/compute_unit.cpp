@@ -300,10 +300,12 @@ DrainResult ComputeUnit::drain(Pasid pasid, Gva start, Gva end) {
     if (wave->request.pasid != pasid) continue;
     const uint64_t bytes = end - start;
     wave->late.drain(*wave, start.value, bytes);  // before stores: they are older than what is queued there
+    if (context.config.mutation == TANDEM_MUTATION_STORE_PASSES_ACK) continue;
     result.stores_written += wave->stores.write_overlapping(start.value, bytes, context.memory, context.config.store_drain);
   }
   impl_->lose_reservations(pasid, start.value, end.value);
-  result.code_dropped = context.code.drop(pasid, start.value, end.value);
+  if (context.config.mutation != TANDEM_MUTATION_CODE_KEPT)
+    result.code_dropped = context.code.drop(pasid, start.value, end.value);
   return result;
 }
 

@@ -81,6 +81,7 @@ struct ComputeConfig {
   uint32_t store_queue_depth = 0;
   tandem_store_drain store_drain = TANDEM_DRAIN_FIFO;
   bool load_reorder = false;
+  uint32_t mutation = 0;   // a test's (tandem_mutation)
   uint64_t seed = 0;
   uint8_t isa_level = 0;   // x86-64 level of the lane loops: 2, 3 or 4; 0: the best that the host has
 };

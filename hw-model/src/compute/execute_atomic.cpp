@@ -24,10 +24,11 @@ Means means_for(const UnitContext& unit, const MemoryRun& run, tandem_scope scop
 
 Access access_for(tandem_scope scope) { return scope == TANDEM_SCOPE_SYSTEM ? Access::Atomic : Access::Write; }
 
-AtomicWord word_at(const Wave& w, const MemoryRun& run, uint64_t va) {
+AtomicWord word_at(const Wave& w, const MemoryRun& run, tandem_scope scope, uint64_t va) {
   const uint64_t offset = va - run.va;
   return {.pasid = w.request.pasid, .va = gva(va), .host = run.host + offset, .aperture = run.aperture,
-          .device_address = run.device_address + offset};
+          .device_address = run.device_address + offset,
+          .system_scope = !run.lds && scope == TANDEM_SCOPE_SYSTEM};
 }
 
 // The lanes have done their atomics. If their stores are still to come, the atomic unit tells the host; reservations
@@ -77,7 +78,7 @@ Next amo(Wave& w, const Decoded& d) {
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
     const Means means = means_for(*w.unit, run, scope);
     for_each_lane(here, [&](uint32_t i) {
-      const AtomicWord word = word_at(w, run, address.lane[i]);
+      const AtomicWord word = word_at(w, run, scope, address.lane[i]);
       w.x[d.rd].lane[i] = extend(w.unit->memory.atomics().modify<Operation>(means, word, static_cast<T>(operand.lane[i]), w));
     });
     atomics_done(w, means, run, address.lane, here, sizeof(T));
@@ -122,11 +123,12 @@ LaneMask lanes_with_reservation(const Wave& w, const uint64_t* address, uint32_t
 // One lane of SC. A success breaks the reservations of all other lanes on these bytes, so of the lanes that do this
 // together the lowest wins and the others fail, even if the value did not change.
 template <typename T>
-bool store_conditional_lane(Wave& w, const MemoryRun& run, Means means, uint32_t lane, uint64_t va, T value) {
+bool store_conditional_lane(Wave& w, const MemoryRun& run, tandem_scope scope, uint32_t lane, uint64_t va, T value) {
+  const Means means = means_for(*w.unit, run, scope);
   if (!(w.reserved & lane_bit(lane))) return false;
   w.reserved &= ~lane_bit(lane);
   const T expected = static_cast<T>(w.reservation[lane].value);
-  if (!w.unit->memory.atomics().store_if<T>(means, word_at(w, run, va), expected, value, w)) return false;
+  if (!w.unit->memory.atomics().store_if<T>(means, word_at(w, run, scope, va), expected, value, w)) return false;
   if (means == Means::Paused) w.unit->break_reservations(w, false, va, sizeof(T));
   else w.unit->stored_range(w, run, va, sizeof(T));
   return true;
@@ -145,9 +147,8 @@ Next store_conditional(Wave& w, const Decoded& d) {
   w.reserved &= ~(lanes & ~able);
   const tandem_scope scope = scope_of(d);
   const auto perform = [&](const MemoryRun& run, LaneMask here) {
-    const Means means = means_for(*w.unit, run, scope);
     for_each_lane(here, [&](uint32_t i) {
-      const bool stored = store_conditional_lane<T>(w, run, means, i, address.lane[i], static_cast<T>(value.lane[i]));
+      const bool stored = store_conditional_lane<T>(w, run, scope, i, address.lane[i], static_cast<T>(value.lane[i]));
       w.x[d.rd].lane[i] = stored ? 0 : kFailed;
     });
   };

@@ -80,6 +80,7 @@ TANDEM_ALWAYS_INLINE bool in_memory(u64 va, u64 bytes) { return aligned<T>(va) &
 TANDEM_ALWAYS_INLINE const TlbEntry* look_up(Wave& w, const Decoded& d, u64 va, Access access) {
   w.request.va = Gva{{va}};
   w.request.access = access;
+  w.request.lane = 0;
   w.request.pc = d.pc;
   return w.unit->translator.lookup(w.request);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "check/checker.h"
 #include "compute/float_lane.h"
 #include "compute/lane_access.h"
 #include "mem/host_words.h"
@@ -41,6 +42,7 @@ uint64_t read(Op op, const std::byte* from) {
 bool is_float(Op op) { return op == Op::Flw || op == Op::Fld; }
 
 void read_lanes(Wave& wave, LateLoad& load) {
+  if (load.lanes) load.translated.done(wave.unit->memory, LateAccess::LateLoad, load.at, load.lanes);
   Row& to = is_float(load.op) ? wave.f[load.rd] : wave.x[load.rd];
   for_each_lane(load.lanes, [&](uint32_t lane) { to.lane[lane] = read(load.op, load.host[lane]); });
   load.lanes = 0;
@@ -137,6 +139,7 @@ Next begin_load(Wave& wave, const Decoded& d, const uint64_t* address, uint32_t 
   wave.late.begin(d.op, d.rd, at, distance);
   const auto note = [&](const MemoryRun& run, LaneMask lanes) {
     for_each_lane(lanes, [&](uint32_t i) { wave.late.note(i, run.host + (address[i] - run.va)); });
+    wave.late.translated().note(unit.memory, wave.request);
   };
   const Next next = access_by_run(wave, d, address, bytes, Access::Read, wave.active, note, [](const Straddle&, uint32_t) {});
   unit.loads += count_lanes(wave.active & ~wave.pending);

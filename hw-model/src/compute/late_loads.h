@@ -23,6 +23,7 @@
 #include "compute/decode.h"
 #include "compute/lane_addresses.h"
 #include "compute/store_queue.h"
+#include "compute/watched.h"
 
 namespace tandem::compute {
 
@@ -35,6 +36,7 @@ struct LateLoad {
   Op op = Op::Ld;
   uint8_t rd = 0;
   uint32_t distance = 1;     // it is read with one chance in 2^distance
+  Translated translated;
 };
 
 class LateLoads {
@@ -47,6 +49,7 @@ class LateLoads {
   // A new one, whose lanes are yet to be added: by note(), for each lane that has been translated.
   void begin(Op op, uint8_t rd, const LaneAddresses& at, uint32_t distance);
   void note(uint32_t lane, const std::byte* host);
+  Translated& translated() { return loads_.back().translated; }
 
   // Each reads what it says into the wavefront's registers.
   void bind_all(Wave& wave);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "check/checker.h"
 #include "compute/schedule_lanes.h"
 
 namespace tandem::compute {
@@ -43,7 +44,10 @@ class TurnRunner {
 
   const CodePage* fetch() {
     const uint64_t page = page_of(wave_.pc);
-    if (const CodePage* known = unit_.code.find(wave_.request.pasid, page)) return known;
+    if (const CodePage* known = unit_.code.find(wave_.request.pasid, page)) {
+      if (Checker* check = unit_.memory.checker()) [[unlikely]] judge(*check, *known, page);
+      return known;
+    }
     Decoded here;
     here.pc = wave_.pc;
     const uint32_t lane = first_lane(wave_.active);
@@ -57,11 +61,20 @@ class TurnRunner {
     switch (unit_.reach(wave_, here, lane, wave_.pc, Access::Execute, run)) {
       case UnitContext::Reach::Hit:
         waited_enough();
-        return unit_.code.fill(wave_.request.pasid, page, run.host + (page - run.va));
+        return unit_.code.fill(wave_.request.pasid, page, run.host + (page - run.va),
+                               unit_.memory.checker() ? unit_.memory.checker()->moment() : 0);
       case UnitContext::Reach::Wait: wait(Wave::Waits::Fetch); return nullptr;
       case UnitContext::Reach::Failed: wave_.state = WaveState::Failed; return nullptr;
     }
     return nullptr;
+  }
+
+  void judge(Checker& check, const CodePage& code, uint64_t page) const {
+    if (!check.first_in_round(code.judged)) return;
+    TranslationRequest request = wave_.request;
+    request.access = Access::Execute;
+    request.pc = wave_.pc;
+    check.done_late(LateAccess::Code, request, gva(page), kCodePageBytes, code.moment);
   }
 
   // What the wavefront waited for is done. Other waits of it may still be on their way to an answer, which no longer

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "check/checker.h"
+
 namespace tandem::compute {
 namespace {
 
@@ -99,6 +101,7 @@ void StoreQueue::drop_gone_rows() {
 uint32_t StoreQueue::write_lanes(size_t n, LaneMask lanes, const MemoryPort& memory) {
   StoreRow& stored = row(n);
   before_store(stored, lanes, memory);
+  stored.translated.done(memory, LateAccess::PostedWrite, stored.at, lanes);
   store_lanes_of_any_width(stored, lanes);
   tell_host(stored, lanes, memory);
   stored.lanes &= ~lanes;

@@ -13,6 +13,7 @@
 
 #include "base/types.h"
 #include "compute/lane_addresses.h"
+#include "compute/watched.h"
 #include "mem/memory_port.h"
 
 namespace tandem::compute {
@@ -27,6 +28,7 @@ struct StoreRow {
   uint64_t device_address = 0;    // of the byte at `origin`
   uint64_t origin = 0;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
+  Translated translated;
 };
 
 // Chance from a seed; the same everywhere.

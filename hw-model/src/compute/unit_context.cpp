@@ -75,6 +75,7 @@ UnitContext::Reach UnitContext::reach(Wave& wave, const Decoded& d, uint32_t lan
   }
   wave.request.va = gva(va);
   wave.request.access = access;
+  wave.request.lane = static_cast<uint8_t>(lane);
   wave.request.pc = d.pc;
   wave.request.resident_only = may_be_skipped(*wave.group->launch.dispatch, va, access);
   const TlbEntry* entry = translator.lookup(wave.request);
@@ -143,13 +144,14 @@ void UnitContext::begin_store_instruction(Wave& wave) {
 
 namespace {
 
-void fill_row(StoreRow& row, const MemoryRun& run, const uint64_t* value, LaneMask lanes) {
+void fill_row(StoreRow& row, const Wave& wave, const MemoryRun& run, const uint64_t* value, LaneMask lanes) {
   TANDEM_FOR_LANES(i) row.value[i] = value[i];
   row.lanes = lanes;
   row.host = run.host;
   row.origin = run.va;
   row.device_address = run.device_address;
   row.aperture = run.aperture;
+  row.translated.note(wave.unit->memory, wave.request);
 }
 
 }  // namespace
@@ -158,14 +160,14 @@ void UnitContext::enqueue(Wave& wave, const MemoryRun& run, const uint64_t* addr
                           uint32_t bytes) {
   StoreRow& row = wave.stores.push(store_instructions);
   row.at.set(address, lanes, bytes);
-  fill_row(row, run, value, lanes);
+  fill_row(row, wave, run, value, lanes);
   break_reservations(wave, false, address, lanes, bytes);
 }
 
 void UnitContext::enqueue_consecutive(Wave& wave, const MemoryRun& run, uint64_t va, const uint64_t* value, uint32_t bytes) {
   StoreRow& row = wave.stores.push(store_instructions);
   row.at.set_consecutive(va, bytes);
-  fill_row(row, run, value, kAllLanes);
+  fill_row(row, wave, run, value, kAllLanes);
   break_reservations(wave, false, va, uint64_t{kLanes} * bytes);
 }
 

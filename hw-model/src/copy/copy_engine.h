@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mmu/translation.h"
+#include "tandem/model.h"
 
 namespace tandem {
 
@@ -35,7 +36,8 @@ class CommandJob : public CopyJob {
 
 class CopyEngine final : public TranslationClient {
  public:
-  explicit CopyEngine(uint64_t chunk_bytes) : chunk_bytes_(chunk_bytes) {}
+  // mutation: a test's (tandem_mutation).
+  explicit CopyEngine(uint64_t chunk_bytes, uint32_t mutation = 0) : chunk_bytes_(chunk_bytes), mutation_(mutation) {}
 
   void submit(CopyJob& job) { jobs_.push_back(&job); }
   void remove(CopyJob& job) { std::erase(jobs_, &job); }
@@ -53,6 +55,7 @@ class CopyEngine final : public TranslationClient {
 
   DrainResult drain(Pasid pasid, Gva start, Gva end) override {
     DrainResult result;
+    if (mutation_ == TANDEM_MUTATION_COPY_KEEPS_ADDRESS) return result;
     for (CopyJob* job : jobs_) result.copy_restarted |= job->drain(pasid, start, end);
     return result;
   }
@@ -65,6 +68,7 @@ class CopyEngine final : public TranslationClient {
 
  private:
   const uint64_t chunk_bytes_;
+  const uint32_t mutation_;
   std::vector<CopyJob*> jobs_;
   size_t turn_ = 0;
 };

@@ -2,6 +2,7 @@
 // Copy engine on physical addresses.
 #include "copy/physical_copy.h"
 
+#include "check/checker.h"
 #include "copy/move_bytes.h"
 
 namespace tandem {
@@ -21,13 +22,22 @@ bool PhysicalCopy::step(uint64_t chunk) {
     return true;
   }
   memory_.before_store(to.host, bytes);
-  if (linear) move_bytes(to.host, from.host, bytes);
+  if (linear) move(to, from, bytes);
   else fill_bytes(to.host, request_.source, done_, bytes);
   memory_.stored(request_.destination_aperture, to.address, bytes);
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
   if (done_ == request_.fails_after) error_ = TANDEM_COMMAND_COPY_FAILED;
   return true;
+}
+
+// System memory may be stored to by others at any time, so that only what comes from video memory or goes there can be compared.
+void PhysicalCopy::move(const MappedRun& to, const MappedRun& from, uint64_t bytes) {
+  Checker* const check = request_.source_aperture == request_.destination_aperture ? nullptr : memory_.checker();
+  std::optional<CopyWitness> witness;
+  if (check) [[unlikely]] witness.emplace(from.host, bytes);
+  if (!request_.drops_last_piece || done_ + bytes < request_.bytes) move_bytes(to.host, from.host, bytes);
+  if (witness) check->moved(*witness, from.host, to.host, request_.destination_aperture, request_.destination + done_);
 }
 
 // The driver learns of a poisoned source; a poisoned destination is a place where nothing can be written, and the event tells

@@ -17,6 +17,7 @@ struct PhysicalCopyRequest {
   uint64_t source = 0;  // device address (in the peer aperture: peer_address()), or pattern
   uint64_t destination = 0;
   uint64_t bytes = 0;
+  bool drops_last_piece = false;  // a test's mutation: it is counted as moved
   std::optional<uint64_t> fails_after;  // test hook: the copy fails when so many bytes are written
 };
 
@@ -36,6 +37,7 @@ class PhysicalCopy final : public CommandJob {
 
  private:
   void note_failure(tandem_command_error if_poisoned, tandem_aperture aperture, uint64_t address);
+  void move(const MappedRun& to, const MappedRun& from, uint64_t bytes);
 
   const PhysicalCopyRequest request_;
   const MemoryPort& memory_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "check/checker.h"
 #include "copy/move_bytes.h"
 
 namespace tandem {
@@ -40,6 +41,10 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
   uint64_t bytes = std::min({most, request_.bytes - done_, to->va + to->bytes - to_va});
   const Gva from_va = source_.va(done_);
   if (linear) bytes = std::min(bytes, from->va + from->bytes - from_va);
+  if (memory_.checker()) [[unlikely]] {
+    if (linear) judge(*from, from_va, Access::Read);
+    judge(*to, to_va, Access::Write);
+  }
   memory_.before_store(to->at(to_va), bytes);
   if (linear) {
     move_bytes(to->at(to_va), from->at(from_va), bytes);
@@ -53,6 +58,17 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
   return bytes;
+}
+
+// Windows hold copies of entries for a long time.
+void VirtualCopy::judge(const TlbEntry& entry, Gva va, Access access) const {
+  TranslationRequest request;
+  request.pasid = request_.pasid;
+  request.queue = request_.queue;
+  request.va = va;
+  request.access = access;
+  request.client = TANDEM_CLIENT_COPY;
+  memory_.checker()->done_late(LateAccess::Copy, request, entry.va, entry.bytes, entry.began);
 }
 
 bool VirtualCopy::drain(Pasid pasid, Gva start, Gva end) {

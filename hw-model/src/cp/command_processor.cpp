@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -324,6 +326,7 @@ bool CommandProcessor::prepare_dispatch(QueueContext& context, PacketRun& run) {
   static_cast<DispatchState&>(run) = *state;
   run.stage = Stage::Launch;
   trace_dispatch(run);
+  if (Checker* check = memory_.checker()) check->dispatched(run.queue, run.packet, gva(run.entry));
   return true;
 }
 

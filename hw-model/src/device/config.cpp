@@ -3,6 +3,7 @@
 #include "device/config.h"
 
 #include <bit>
+#include <iterator>
 
 #include "base/text.h"
 
@@ -40,6 +41,13 @@ tandem_model_config default_config() {
 
 namespace {
 
+constexpr const char* kMutations[] = {
+    "none",        "ack-before-drain", "walk-not-restarted", "l2-kept",   "range-short", "wrong-space",  "read-only-kept", "store-passes-ack",
+    "copy-keeps-address", "atomic-split", "atc-refill",       "atc-kept",  "late-fault",  "copy-dropped", "space-kept",     "replay-lost",
+    "code-kept",
+};
+static_assert(std::size(kMutations) == TANDEM_MUTATION_COUNT, "each mutation has a name");
+
 struct Limit {
   const char* property;
   uint64_t value, least, most;
@@ -51,6 +59,8 @@ struct Power {
 };
 
 }  // namespace
+
+const char* mutation_name(uint32_t mutation) { return mutation < TANDEM_MUTATION_COUNT ? kMutations[mutation] : nullptr; }
 
 std::string check_config(const tandem_model_config& config) {
   const Limit limits[] = {
@@ -75,6 +85,7 @@ std::string check_config(const tandem_model_config& config) {
       {"atomics", config.atomics, TANDEM_ATOMICS_PCIE, TANDEM_ATOMICS_VRAM},
       {"atomic-pause", config.atomic_pause, 0, 1u << 20},
       {"vram-bytes", config.vram_bytes, 0, 1ULL << 40},
+      {"mutate", config.mutation, 0, TANDEM_MUTATION_COUNT - 1},
   };
   for (const Limit& limit : limits)
     if (limit.value < limit.least || limit.value > limit.most)
@@ -91,6 +102,8 @@ std::string check_config(const tandem_model_config& config) {
 
   if (config.fabric != TANDEM_FABRIC_NONE && config.fabric >= TANDEM_FABRIC_LIMIT)
     return format("fabric=%u is out of range: it must be 0 to %u", config.fabric, TANDEM_FABRIC_LIMIT - 1);
+  if (config.mutation && !config.test_hooks)
+    return format("mutate=%s breaks the hardware on purpose: it needs test-hooks=on", mutation_name(config.mutation));
   if (config.lds_bytes % 1024) return format("lds-bytes=%u must be a multiple of 1024", config.lds_bytes);
   if (config.vram_bytes % (2u << 20))
     return format("vram-bytes=%llu must be a multiple of 2097152 (2 MiB)",

@@ -13,4 +13,7 @@ tandem_model_config default_config();
 // Empty if every value is in range; otherwise a sentence for the user that names the property and its limits.
 std::string check_config(const tandem_model_config& config);
 
+// nullptr: there is no such mutation.
+const char* mutation_name(uint32_t mutation);
+
 }  // namespace tandem

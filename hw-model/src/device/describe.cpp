@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // "Nothing hidden": what the hardware holds now, as text for a monitor.
+#include "base/names.h"
 #include "device/device.h"
 
 namespace tandem {
@@ -7,37 +8,6 @@ namespace tandem {
 namespace {
 
 using ull = unsigned long long;
-
-const char* aperture_name(tandem_aperture aperture) {
-  switch (aperture) {
-    case TANDEM_APERTURE_SYSTEM: return "system";
-    case TANDEM_APERTURE_VRAM: return "vram";
-    case TANDEM_APERTURE_PEER: return "peer";
-  }
-  return "?";
-}
-
-const char* access_name(Access access) {
-  switch (access) {
-    case Access::Read: return "read";
-    case Access::Write: return "write";
-    case Access::Atomic: return "atomic";
-    case Access::Execute: return "execute";
-  }
-  return "?";
-}
-
-const char* reason_name(tandem_fault_reason reason) {
-  switch (reason) {
-    case TANDEM_FAULT_NOT_PRESENT: return "not-present";
-    case TANDEM_FAULT_PERMISSION: return "permission";
-    case TANDEM_FAULT_BAD_PTE: return "bad-pte";
-    case TANDEM_FAULT_TABLE_DMA: return "table-dma";
-    case TANDEM_FAULT_PAGE_DMA: return "page-dma";
-    case TANDEM_FAULT_POISON: return "poison";
-  }
-  return "?";
-}
 
 const char* state_name(tandem_queue_state state) {
   switch (state) {
@@ -78,7 +48,7 @@ bool Device::describe(const std::string& topic, const Write& write) const {
       {"summary", &Device::describe_summary},   {"address-spaces", &Device::describe_address_spaces},
       {"queues", &Device::describe_queues},     {"waves", &Device::describe_waves},
       {"faults", &Device::describe_faults},     {"tlbs", &Device::describe_tlbs},
-      {"counters", &Device::describe_counters},
+      {"counters", &Device::describe_counters}, {"checker", &Device::describe_checker},
   };
   bool known = false;
   for (const auto& each : topics) {
@@ -174,6 +144,20 @@ void Device::describe_faults(const Write& write) const {
 void Device::describe_counters(const Write& write) const {
   for (uint32_t counter = 0; counter < TANDEM_COUNTER_COUNT; ++counter)
     write(format("%s %llu\n", counter_name(counter), static_cast<ull>(counters_.values[counter])));
+}
+
+void Device::describe_checker(const Write& write) const {
+  if (!checker_) return write("checker: off\n");
+  for (uint32_t counter = 0; counter < TANDEM_CHECK_COUNTER_COUNT; ++counter)
+    write(format("check-%s %llu\n", check_counter_name(counter),
+                 static_cast<ull>(checker_->counter(static_cast<tandem_check_counter>(counter)))));
+  const ProcessTruth::Tally& tally = truth_->tally();
+  const std::pair<const char*, uint64_t> truths[] = {
+      {"judged", tally.judged},       {"own-section", tally.own_section}, {"windows-lost", tally.windows_lost},
+      {"passing", tally.passing},     {"suspected", tally.suspected},     {"confirmed", tally.confirmed},
+      {"before-flush", tally.before_flush}, {"atomics", tally.atomics},   {"dirty-pages", tally.dirty_pages},
+      {"rests", tally.rests}};
+  for (const auto& [name, value] : truths) write(format("check-truth-%s %llu\n", name, static_cast<ull>(value)));
 }
 
 }  // namespace tandem

@@ -14,7 +14,8 @@ MmuConfig mmu_config(const tandem_model_config& config) {
           .l2_ways = config.l2_ways,
           .walkers = config.walkers,
           .walk_latency = config.walk_latency,
-          .l2_latency = config.l2_latency};
+          .l2_latency = config.l2_latency,
+          .mutation = config.mutation};
 }
 
 CommandProcessorConfig processor_config(const tandem_model_config& config) {
@@ -31,13 +32,24 @@ ComputeConfig unit_config(const tandem_model_config& config, uint32_t unit) {
           .store_queue_depth = config.store_queue_depth,
           .store_drain = static_cast<tandem_store_drain>(config.store_drain),
           .load_reorder = config.load_reorder,
+          .mutation = config.mutation,
           .seed = config.seed + unit};
 }
 
 AtomicConfig atomic_config(const tandem_model_config& config) {
+  constexpr uint32_t kSplitPause = 100;
+  const bool split = config.mutation == TANDEM_MUTATION_ATOMIC_SPLIT;
   return {.mode = static_cast<tandem_atomics>(config.atomics),
-          .pause = config.atomic_pause,
-          .vram_is_shared = config.vram_bar};
+          .pause = split && !config.atomic_pause ? kSplitPause : config.atomic_pause,
+          .vram_is_shared = config.vram_bar,
+          .split = split};
+}
+
+std::unique_ptr<Checker> make_checker(bool wanted, const AddressSpaces& spaces, MemoryPort& memory, const Host& host) {
+  if (!wanted) return {};
+  auto checker = std::make_unique<Checker>(spaces, memory, host);
+  memory.set_checker(checker.get());
+  return checker;
 }
 
 uint32_t atomic_features(uint32_t mode) {
@@ -56,24 +68,27 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
       host_(ops_, opaque),
       trace_(ops_, opaque, config.trace),
       memory_(ops_, opaque, vram, config.vram_bytes),
-      registers_(*this, host_, config.test_hooks),
+      registers_(*this, host_, config.check, config.test_hooks),
       interrupts_(host_),
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
-      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_),
+      checker_(make_checker(config.check, spaces_, memory_, host_)),
+      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_, config.mutation),
       page_requests_(spaces_, retries_, counters_, trace_, host_),
-      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_),
+      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_, config.mutation),
       bus_(atc_),
       mmu_(mmu_config(config), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
       events_(memory_, status_page_, interrupts_, *this),
-      copies_(config.copy_chunk_bytes),
+      copies_(config.copy_chunk_bytes, config.mutation),
       processor_(processor_config(config), units_, mmu_, memory_, copies_, retries_, events_, attention_, counters_,
                  trace_, host_),
-      invalidator_(mmu_, clients_, counters_),
+      invalidator_(mmu_, clients_, counters_, config.mutation),
       kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, page_requests_, events_, status_page_, interrupts_,
-                   *this, counters_, trace_, host_),
+                   *this, counters_, trace_, host_, config.mutation),
       invalidation_ring_(config.invalidate_latency, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
-                         counters_, trace_, host_) {
+                         counters_, trace_, host_, config.mutation),
+      truth_(config.check ? std::make_unique<ProcessTruth>(spaces_, memory_, invalidation_ring_.ring()) : nullptr) {
+  if (checker_) checker_->set_truth(truth_.get());
   for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
     units_.push_back(std::make_unique<ComputeUnit>(
         unit_config(config, unit), mmu_, memory_, processor_, counters_, [this] { return host_.now(); },
@@ -110,6 +125,7 @@ void Device::reset(tandem_reset_kind kind) {
   retries_.reset();
   events_.reset();
   spaces_.reset();
+  if (checker_) checker_->reset();
   status_page_.reset();
   interrupts_.reset();
   registers_.reset();
@@ -186,6 +202,7 @@ bool Device::post_notices() {
   bool posted = false;
   while (notices_wait() && events_.has_room()) {
     if (!unannounced_poison_.empty()) post_poison(*unannounced_poison_.begin());
+    else if (truth_ && truth_->wishes_rest()) post_wish_for_rest();
     else post_region(*memory_.access_counters().take_reached());
     posted = true;
   }
@@ -219,6 +236,27 @@ void Device::post_region(const AccessCounters::Region& region) {
   events_.post(event);
 }
 
+// ---- checker ----
+
+void Device::post_wish_for_rest() {
+  truth_->rest_is_asked_for();
+  tandem_event event{};
+  event.type = TANDEM_EVENT_CHECK;
+  event.queue = TANDEM_TRACE_NO_QUEUE;
+  events_.post(event);
+}
+
+void Device::write_check_format(uint64_t address) {
+  if (!truth_->set_format(address))
+    host_.guest_error("CHECK_FORMAT: there is no description of page tables at %#llx", static_cast<unsigned long long>(address));
+}
+
+void Device::processors_at_rest() {
+  const auto confirmed = truth_->at_rest([this](const TlbEntry& entry) { return mmu_.holds(entry); });
+  for (const auto& [suspicion, finding] : confirmed)
+    checker_->violated(finding, suspicion.request, &suspicion.entry, suspicion.entry.bytes);
+}
+
 void Device::enable() {
   const struct {
     const Ring& ring;
@@ -250,6 +288,7 @@ uint64_t Device::mmio_read(int bar, uint64_t offset, unsigned size) {
 }
 
 void Device::mmio_write(int bar, uint64_t offset, uint64_t value, unsigned size) {
+  if (checker_) checker_->new_round();
   if (bar == TANDEM_BAR_REGS) registers_.write(offset, value, size);
   else if (bar == TANDEM_BAR_DOORBELLS) write_doorbell(offset, value, size);
   else host_.guest_error("write to BAR %d, which has no registers", bar);
@@ -268,7 +307,7 @@ void Device::write_doorbell(uint64_t offset, uint64_t value, unsigned size) {
 
 uint32_t Device::features() const {
   return (config_.vram_bar ? TANDEM_FEATURE_VRAM_BAR : 0) | atomic_features(config_.atomics) |
-         (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
+         (config_.test_hooks ? TANDEM_FEATURE_TEST_HOOKS : 0) | (checker_ ? TANDEM_FEATURE_CHECK : 0) | (trace_.on() ? TANDEM_FEATURE_TRACE : 0);
 }
 
 uint32_t Device::status() const {
@@ -304,6 +343,7 @@ uint64_t Device::read_register(uint32_t offset) {
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.enable();
     case TANDEM_REG_STATUS_PAGE: return status_page_.address();
     case TANDEM_REG_ACCESS_THRESHOLD: return memory_.access_counters().threshold();
+    case TANDEM_REG_CHECK_FORMAT: return truth_->format_address();
     case TANDEM_REG_COMMAND_BASE: return kernel_ring_.ring().base;
     case TANDEM_REG_COMMAND_ORDER: return kernel_ring_.ring().order;
     case TANDEM_REG_COMMAND_GET: return kernel_ring_.ring().get;
@@ -334,6 +374,8 @@ void Device::write_register(uint32_t offset, uint64_t value) {
     case TANDEM_REG_INTERRUPT_ENABLE: return interrupts_.set_enable(word);
     case TANDEM_REG_STATUS_PAGE: return status_page_.set_address(value);
     case TANDEM_REG_ACCESS_THRESHOLD: return write_access_threshold(word);
+    case TANDEM_REG_CHECK_FORMAT: return write_check_format(value);
+    case TANDEM_REG_CHECK_AT_REST: return processors_at_rest();
     case TANDEM_REG_COMMAND_BASE: kernel_ring_.ring().base = value; return;
     case TANDEM_REG_COMMAND_ORDER: kernel_ring_.ring().order = word; return;
     case TANDEM_REG_COMMAND_PUT: return write_command_put(word);

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "check/checker.h"
+#include "check/process_truth.h"
 #include "cp/command_processor.h"
 #include "device/config.h"
 #include "device/invalidation_ring.h"
@@ -40,6 +42,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }
+  const Checker* checker() const { return checker_.get(); }
   using Write = std::function<void(const std::string&)>;
   bool describe(const std::string& topic, const Write& write) const;
 
@@ -81,10 +84,15 @@ class Device final : public RegisterOwner, public ErrorSink {
   void trace_atc_invalidated(const tandem_atc_invalidation& invalidation, Pasid pasid, const Invalidator::Outcome& outcome) const;
 
   // Events that nothing waits for: posted when there is room, so that none is lost.
-  bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached(); }
+  bool notices_wait() const { return !unannounced_poison_.empty() || memory_.access_counters().any_reached() || (truth_ && truth_->wishes_rest()); }
   bool post_notices();
   void post_poison(uint64_t offset);
   void post_region(const AccessCounters::Region& region);
+  void post_wish_for_rest();
+
+  // Checker
+  void write_check_format(uint64_t address);
+  void processors_at_rest();
 
   // Scheduler
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
@@ -105,6 +113,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   void describe_waves(const Write& write) const;
   void describe_faults(const Write& write) const;
   void describe_counters(const Write& write) const;
+  void describe_checker(const Write& write) const;
 
   const tandem_model_config config_;
   const tandem_host_ops ops_;
@@ -116,6 +125,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   Interrupts interrupts_;
   StatusPage status_page_;
   AddressSpaces spaces_;
+  const std::unique_ptr<Checker> checker_;  // nullptr: nobody watches. Before the blocks, which ask memory_ for it
   RetryLimits retries_;
   FaultUnit faults_;
   PageRequests page_requests_;
@@ -131,6 +141,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   Invalidator invalidator_;
   KernelRing kernel_ring_;
   InvalidationRing invalidation_ring_;
+  const std::unique_ptr<ProcessTruth> truth_;  // nullptr: nobody watches
 
   bool enabled_ = false;
   tandem_device_error error_ = TANDEM_DEVICE_OK;

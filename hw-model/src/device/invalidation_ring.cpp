@@ -2,6 +2,10 @@
 // Step "invalidate command ... then the acknowledgement".
 #include "device/invalidation_ring.h"
 
+#include <utility>
+
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -21,7 +25,7 @@ Gva last_byte_end(const tandem_invalidate& entry) {
 
 InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces,
                                    Invalidator& invalidator, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
-                                   const Host& host)
+                                   const Host& host, uint32_t mutation)
     : latency_(latency),
       memory_(memory),
       spaces_(spaces),
@@ -31,7 +35,8 @@ InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, c
       errors_(errors),
       counters_(counters),
       trace_(trace),
-      host_(host) {}
+      host_(host),
+      mutation_(mutation) {}
 
 void InvalidationRing::put_written() {
   if (!put_times_.empty() && put_times_.back().put == ring_.put) return;
@@ -47,6 +52,10 @@ uint64_t InvalidationRing::time_of_put(uint32_t index) {
 uint32_t InvalidationRing::step(uint64_t now) {
   if (stalled_) return 0;
   uint32_t steps = 0;
+  for (const tandem_invalidate& entry : std::exchange(owed_, {})) {
+    carry_out(entry);
+    ++steps;
+  }
   while (under_way_.size() < kUnderWay && fetch(now)) ++steps;
   while (!under_way_.empty() && under_way_.front().due <= now) {
     acknowledge(under_way_.front());
@@ -71,28 +80,39 @@ bool InvalidationRing::fetch(uint64_t now) {
     errors_.stop(TANDEM_DEVICE_BAD_INVALIDATE, "an invalidation could not be decoded");
     return false;
   }
-  const uint64_t put_ns = time_of_put(ring_.get);
+  const uint32_t index = ring_.get;
+  const uint64_t put_ns = time_of_put(index);
   status_.invalidate_get(++ring_.get);
   last_seqno_ = entry.seqno;
-  under_way_.push_back({entry, now + latency_, put_ns});
+  under_way_.push_back({entry, index, now + latency_, put_ns});
   trace_received(entry);
+  if (Checker* check = memory_.checker()) check->received(entry);
   return true;
 }
 
 bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
-  if (!spaces_.in_range(Pasid{{entry.pasid}}) || entry.flags & ~kFlags || entry.reserved0 || entry.reserved1) return false;
+  if (!spaces_.in_range(Pasid{{entry.pasid}}) || entry.flags & ~kFlags || entry.reserved1) return false;
   if (last_seqno_ && entry.seqno != *last_seqno_ + 1) return false;
   if (entry.flags & TANDEM_INVALIDATE_ALL) return true;
   const bool aligned = entry.start % TANDEM_PAGE_BYTES == 0 && entry.end % TANDEM_PAGE_BYTES == 0;
   return aligned && entry.start < entry.end && entry.end <= TANDEM_VA_LIMIT;
 }
 
+Invalidator::Outcome InvalidationRing::carry_out(const tandem_invalidate& entry) {
+  return invalidator_.carry_out(Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry));
+}
+
 void InvalidationRing::acknowledge(const UnderWay& under_way) {
   const tandem_invalidate& entry = under_way.entry;
-  const Pasid pasid{{entry.pasid}};
-  const Invalidator::Outcome outcome = invalidator_.carry_out(pasid, first_byte(entry), last_byte_end(entry));
+  Invalidator::Outcome outcome;
+  if (mutation_ == TANDEM_MUTATION_ACK_BEFORE_DRAIN) owed_.push_back(entry);
+  else outcome = carry_out(entry);
   ++counters_[TANDEM_COUNTER_INVALIDATES];
   trace_done(under_way, outcome);
+  if (Checker* check = memory_.checker()) {
+    check->settled(entry, first_byte(entry), last_byte_end(entry), under_way.index);
+    check->acknowledged(Invalidation::Source::Driver, Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry), entry.seqno);
+  }
   // Release order: every store that was drained is in memory before the driver can see the number.
   status_.invalidate_done(entry.seqno);
   if (entry.flags & TANDEM_INVALIDATE_INTERRUPT) interrupts_.raise(TANDEM_VECTOR_INVALIDATE);
@@ -104,6 +124,7 @@ void InvalidationRing::reset() {
   put_times_.clear();
   last_seqno_.reset();
   stalled_ = false;
+  owed_.clear();
 }
 
 void InvalidationRing::trace_received(const tandem_invalidate& entry) const {

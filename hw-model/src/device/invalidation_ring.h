@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "base/counters.h"
 #include "base/ring.h"
@@ -20,11 +21,11 @@ class InvalidationRing {
  public:
   InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Invalidator& invalidator,
                    StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
-                   const Host& host);
+                   const Host& host, uint32_t mutation = 0);
 
   // Fetches what the ring holds and acknowledges what is due. Returns the number of entries acknowledged or fetched.
   uint32_t step(uint64_t now);
-  bool busy() const { return !under_way_.empty() || !ring_.empty(); }
+  bool busy() const { return !under_way_.empty() || !ring_.empty() || !owed_.empty(); }
   std::optional<uint64_t> next_due() const;
 
   // The driver wrote PUT.
@@ -36,6 +37,7 @@ class InvalidationRing {
  private:
   struct UnderWay {
     tandem_invalidate entry;
+    uint32_t index;  // in the ring
     uint64_t due;
     uint64_t put_ns;
   };
@@ -47,6 +49,7 @@ class InvalidationRing {
   bool fetch(uint64_t now);
   bool well_formed(const tandem_invalidate& entry) const;
   uint64_t time_of_put(uint32_t index);
+  Invalidator::Outcome carry_out(const tandem_invalidate& entry);
   void acknowledge(const UnderWay& under_way);
   void trace_received(const tandem_invalidate& entry) const;
   void trace_done(const UnderWay& under_way, const Invalidator::Outcome& outcome) const;
@@ -61,12 +64,14 @@ class InvalidationRing {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  const uint32_t mutation_;  // a test's (tandem_mutation)
 
   Ring ring_;
   std::deque<UnderWay> under_way_;
   std::deque<PutTime> put_times_;
   std::optional<uint64_t> last_seqno_;  // of the entry fetched last
   bool stalled_ = false;
+  std::vector<tandem_invalidate> owed_;  // of a mutation: acknowledged, to be carried out
 };
 
 }  // namespace tandem

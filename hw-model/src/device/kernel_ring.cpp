@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "check/checker.h"
 #include "copy/page_access.h"
 #include "copy/physical_copy.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr uint64_t kPacketAlign = TANDEM_PACKET_BYTES;
 constexpr uint64_t kIndicesAlign = 64;
 constexpr uint32_t kStackAlign = 16;
+constexpr uint32_t kCopiesToADropped = 4;
 
 // TANDEM_TRACE_MIGRATE: two numbers share one word.
 constexpr uint32_t kFailedShift = 48;
@@ -55,7 +57,7 @@ bool user_range(uint64_t va, uint64_t bytes) { return va <= TANDEM_VA_LIMIT && b
 KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor,
                        CopyEngine& copies, FaultUnit& faults, PageRequests& page_requests, EventRing& events,
                        StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters,
-                       const Trace& trace, const Host& host)
+                       const Trace& trace, const Host& host, uint32_t mutation)
     : memory_(memory),
       spaces_(spaces),
       mmu_(mmu),
@@ -69,7 +71,8 @@ KernelRing::KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, Comm
       errors_(errors),
       counters_(counters),
       trace_(trace),
-      host_(host) {}
+      host_(host),
+      mutation_(mutation) {}
 
 bool KernelRing::step() {
   if (stalled_) return false;
@@ -172,17 +175,20 @@ std::optional<tandem_command_error> KernelRing::bind(const tandem_command& comma
   const auto& bind = command.u.bind;
   const Pasid pasid{{command.pasid}};
   if (!spaces_.in_range(pasid) || spaces_.find(pasid)) return TANDEM_COMMAND_BAD_PASID;
-  if (bind.reserved0 || bind.reserved1) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (bind.reserved0 || (bind.check && !memory_.checker())) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (bind.check % TANDEM_PAGE_BYTES) return TANDEM_COMMAND_BAD_ADDRESS;
   const auto error = check_translation(command);
   if (error != TANDEM_COMMAND_OK) return error;
 
   AddressSpace space{.root = iova(bind.root),
                      .translation = static_cast<tandem_translation>(bind.translation),
                      .bus_pasid = bind.bus_pasid,
+                     .check = bind.check,
                      .tgid = bind.tgid};
   std::copy(std::begin(bind.comm), std::end(bind.comm), space.comm.begin());
   spaces_.bind(pasid, space);
   if (trace_.on()) trace_bind(command);
+  if (Checker* check = memory_.checker()) check->bound(pasid);
   return TANDEM_COMMAND_OK;
 }
 
@@ -225,6 +231,7 @@ void KernelRing::end(Pasid pasid) {
   faults_.address_space_gone(pasid);
   page_requests_.address_space_gone(pasid);
   memory_.access_counters().forget(pasid);
+  if (Checker* check = memory_.checker()) check->ended(pasid);
 }
 
 tandem_command_error KernelRing::create_queue(const tandem_command& command) {
@@ -280,7 +287,7 @@ std::optional<tandem_command_error> KernelRing::report_queue(const tandem_comman
 tandem_command_error KernelRing::replay(const tandem_command& command) {
   const Pasid pasid{{command.pasid}};
   if (!has_fault_records(spaces_.find(pasid))) return TANDEM_COMMAND_BAD_PASID;
-  const uint32_t released = faults_.replay(pasid);
+  const uint32_t released = faults_.replay(pasid, command.seqno);
   processor_.note_outside_event();
   trace_replay(command, released);
   return TANDEM_COMMAND_OK;
@@ -340,6 +347,7 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
     --copies_to_fail_;
     request.fails_after = copy.bytes / 2;
   }
+  request.drops_last_piece = mutation_ == TANDEM_MUTATION_COPY_DROPPED && copies_begun_++ % kCopiesToADropped == 0;
   begin(std::make_unique<PhysicalCopy>(request, memory_, counters_));
   return {};
 }

@@ -17,7 +17,8 @@ class KernelRing {
  public:
   KernelRing(MemoryPort& memory, AddressSpaces& spaces, Mmu& mmu, CommandProcessor& processor, CopyEngine& copies,
              FaultUnit& faults, PageRequests& page_requests, EventRing& events, StatusPage& status,
-             Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host);
+             Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host,
+             uint32_t mutation = 0);
 
   // True if something went on.
   bool step();
@@ -83,11 +84,13 @@ class KernelRing {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  const uint32_t mutation_;  // a test's (tandem_mutation)
 
   Ring ring_;
   std::optional<Current> current_;
   uint64_t last_seqno_ = 0;
   uint32_t copies_to_fail_ = 0;
+  uint32_t copies_begun_ = 0;  // counted, while a mutation drops some
   bool error_posted_ = false;
   bool stalled_ = false;
 };

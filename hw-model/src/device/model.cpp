@@ -40,6 +40,7 @@ const char* missing_operation(const tandem_host_ops& ops, const tandem_model_con
   if (!ops.now) return "now";
   if (!ops.guest_error) return "guest_error";
   if (config.trace && !ops.trace) return "trace";
+  if (config.check && !ops.check_report) return "check_report";
   if (config.fabric != TANDEM_FABRIC_NONE && !ops.map_peer) return "map_peer";
   if (config.fabric != TANDEM_FABRIC_NONE && !ops.peer_stored) return "peer_stored";
   return nullptr;
@@ -145,6 +146,15 @@ uint64_t tandem_model_counter(const struct tandem_model* model, enum tandem_coun
 }
 
 const char* tandem_model_counter_name(enum tandem_counter counter) { return tandem::counter_name(counter); }
+
+uint64_t tandem_model_check_counter(const struct tandem_model* model, enum tandem_check_counter counter) {
+  const tandem::Checker* checker = model->device.checker();
+  return checker && static_cast<uint32_t>(counter) < TANDEM_CHECK_COUNTER_COUNT ? checker->counter(counter) : 0;
+}
+
+const char* tandem_model_check_counter_name(enum tandem_check_counter counter) { return tandem::check_counter_name(counter); }
+
+const char* tandem_model_mutation_name(uint32_t mutation) { return tandem::mutation_name(mutation); }
 
 bool tandem_model_describe(const struct tandem_model* model, const char* topic,
                            void (*write)(void* to, const char* text), void* to) {

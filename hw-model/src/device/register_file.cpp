@@ -50,6 +50,12 @@ const RegisterFile::Register RegisterFile::kTable[] = {
     {TANDEM_REG_EVENT_PUT, 4, Access::ReadOnly, "EVENT_PUT"},
 };
 
+// Only with the property check.
+const RegisterFile::Register RegisterFile::kCheckTable[] = {
+    {TANDEM_REG_CHECK_FORMAT, 8, Access::ReadWrite, "CHECK_FORMAT"},
+    {TANDEM_REG_CHECK_AT_REST, 4, Access::WriteOnly, "CHECK_AT_REST"},
+};
+
 // Only with the property test-hooks.
 const RegisterFile::Register RegisterFile::kTestTable[] = {
     {TANDEM_REG_TEST_CONTROL, 4, Access::ReadWrite, "TEST_CONTROL"},
@@ -57,11 +63,13 @@ const RegisterFile::Register RegisterFile::kTestTable[] = {
     {TANDEM_REG_TEST_POISON, 8, Access::WriteOnly, "TEST_POISON"},
 };
 
-RegisterFile::RegisterFile(RegisterOwner& owner, const Host& host, bool test_hooks)
+RegisterFile::RegisterFile(RegisterOwner& owner, const Host& host, bool check, bool test_hooks)
     : owner_(owner), host_(host), registers_(std::begin(kTable), std::end(kTable)) {
   for (uint32_t counter = 0; counter < TANDEM_COUNTER_COUNT; ++counter)
     registers_.push_back({TANDEM_REG_COUNTERS + 8 * counter, 8, Access::ReadOnly, "COUNTERS"});
+  if (check) registers_.insert(registers_.end(), std::begin(kCheckTable), std::end(kCheckTable));
   if (test_hooks) registers_.insert(registers_.end(), std::begin(kTestTable), std::end(kTestTable));
+  std::sort(registers_.begin(), registers_.end(), [](const Register& a, const Register& b) { return a.offset < b.offset; });
   reset();
 }
 

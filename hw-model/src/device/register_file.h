@@ -22,7 +22,7 @@ class RegisterOwner {
 
 class RegisterFile {
  public:
-  RegisterFile(RegisterOwner& owner, const Host& host, bool test_hooks);
+  RegisterFile(RegisterOwner& owner, const Host& host, bool check, bool test_hooks);
 
   uint64_t read(uint64_t offset, unsigned size);
   void write(uint64_t offset, uint64_t value, unsigned size);
@@ -44,7 +44,7 @@ class RegisterFile {
     bool high = false;
   };
 
-  static const Register kTable[], kTestTable[];
+  static const Register kTable[], kCheckTable[], kTestTable[];
   Hit find(uint64_t offset, unsigned size) const;
   bool may_write(const Register& reg) const;
 

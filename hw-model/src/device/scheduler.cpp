@@ -35,15 +35,17 @@ tandem_run_result Device::run(uint64_t budget) {
     // and page requests will not.
     progress |= processor_.share(ran, ran == 0 && !mmu_.busy() && !memory_.atomics().busy());
     if (copies_.busy()) progress |= copies_.step();
-    faults_.announce();
+    progress |= faults_.announce();
     page_requests_.send();
     ticks_ += std::max<uint64_t>(ran, 1);
+    if (checker_) checker_->pass(std::max<uint64_t>(ran, 1));
     mmu_.set_time(ticks_);
     if (!running()) return TANDEM_RUN_IDLE;
     if (host_.should_yield()) return TANDEM_RUN_READY;
     // Time does not jump over the pause of an atomic: it is there for others to use.
     if (progress || ran || attention_.asked() || memory_.atomics().busy()) continue;
     if (skip_to_next_event(end)) continue;
+    if (checker_) checker_->new_round();
     return processor_.polling() ? TANDEM_RUN_WAIT : TANDEM_RUN_IDLE;
   }
   return TANDEM_RUN_READY;

@@ -82,7 +82,9 @@ Device::Released Device::let_go_of(const tandem_atc_invalidation& invalidation) 
   if (invalidation.pasid == TANDEM_NO_PASID) released.outcome += invalidate_bus(range.start, range.end);
   const auto carry_out = [&](Pasid pasid) {
     released.last = pasid;
-    released.outcome += invalidator_.carry_out(pasid, range.start, range.end);
+    if (config_.mutation != TANDEM_MUTATION_ATC_KEPT)
+      released.outcome += invalidator_.carry_out(pasid, range.start, range.end);
+    if (checker_) checker_->acknowledged(Invalidation::Source::Iommu, pasid, range.start, range.end, 0);
   };
   if (!invalidation.global) spaces_.for_each_of(invalidation.pasid, carry_out);
   else

@@ -5,10 +5,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "check/checker.h"
+
 namespace tandem {
 
+namespace {
+constexpr uint32_t kLate = 64;  // scheduler steps that a late record takes
+}
+
 FaultUnit::FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage& status, Interrupts& interrupts,
-                     ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host)
+                     ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host, uint32_t mutation)
     : retries_(retries),
       memory_(memory),
       status_(status),
@@ -16,7 +22,8 @@ FaultUnit::FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage&
       errors_(errors),
       counters_(counters),
       trace_(trace),
-      host_(host) {}
+      host_(host),
+      mutation_(mutation) {}
 
 std::optional<QueueError> FaultUnit::raise(const TranslationRequest& request, tandem_fault_reason reason,
                                            TranslationWaiter& waiter) {
@@ -24,9 +31,13 @@ std::optional<QueueError> FaultUnit::raise(const TranslationRequest& request, ta
   const bool others_wait = pending_.untold();
   const auto [pending, fresh] = pending_.add(request, reason, waiter, host_);
   if (!fresh) return {};
+  if (Checker* check = memory_.checker()) {
+    pending->second.moment = check->moment();
+    check->faulted(request, reason);
+  }
   if (others_wait || !room() || !write_record(pending)) {
     if (!held_) ++counters_[TANDEM_COUNTER_FAULT_OVERFLOWS];
-    trace_fault(pending->second, true);
+    trace_fault(pending->second, 0);
   }
   return {};
 }
@@ -44,7 +55,13 @@ bool FaultUnit::flush() {
 
 // False: not yet, or never.
 bool FaultUnit::write_record(PendingMap::iterator at) {
-  const PendingAccess& pending = at->second;
+  if (mutation_ == TANDEM_MUTATION_LATE_FAULT) late_.push_back({at->second, last_id_ + 1, kLate});
+  else if (!write_record(at->second, last_id_ + 1)) return false;
+  pending_.announced(at, ++last_id_);
+  return true;
+}
+
+bool FaultUnit::write_record(const PendingAccess& pending, uint64_t id) {
   tandem_fault_record record{};
   record.va = pending.first.va.align_down(TANDEM_PAGE_BYTES).value;
   record.pasid = pending.first.pasid.value;
@@ -56,35 +73,53 @@ bool FaultUnit::write_record(PendingMap::iterator at) {
   record.flags = pending.first.resident_only ? TANDEM_FAULT_RESIDENT_ONLY : 0;
   record.pc = pending.first.pc;
   record.time_ns = pending.time_ns;
-  record.id = last_id_ + 1;
+  record.id = id;
   const Dma dma = memory_.dma_write(ring_.slot(ring_.put, sizeof record), &record, sizeof record);
   if (dma == Dma::NoMemory) errors_.stop(TANDEM_DEVICE_RING_DMA, "the fault buffer is not in memory");
   if (dma != Dma::Done) return false;
-  pending_.announced(at, ++last_id_);
   ++ring_.put;
   ++counters_[TANDEM_COUNTER_FAULTS];
-  trace_fault(pending, false);
+  trace_fault(pending, id);
+  if (Checker* check = memory_.checker()) check->recorded(pending.first, pending.moment);
   unannounced_ = true;
   return true;
 }
 
-void FaultUnit::announce() {
-  if (!std::exchange(unannounced_, false)) return;
-  status_.fault_put(ring_.put);
-  interrupts_.raise(TANDEM_VECTOR_FAULT);
+void FaultUnit::write_late_records() {
+  for (LateRecord& record : late_) --record.steps;
+  while (!late_.empty() && late_.front().steps == 0) {
+    write_record(late_.front().pending, late_.front().id);
+    late_.pop_front();
+  }
+}
+
+bool FaultUnit::announce() {
+  if (!late_.empty()) [[unlikely]] write_late_records();
+  if (std::exchange(unannounced_, false)) {
+    status_.fault_put(ring_.put);
+    interrupts_.raise(TANDEM_VECTOR_FAULT);
+  }
+  return !late_.empty();
 }
 
 void FaultUnit::forget(TranslationWaiter& waiter) { pending_.forget(waiter); }
 
-uint32_t FaultUnit::replay(Pasid pasid) {
+uint32_t FaultUnit::replay(Pasid pasid, uint64_t seqno) {
   count_replays(pasid);
   uint32_t released = 0;
-  for (auto at = pending_.first_of(pasid); pending_.in_space(at, pasid);) {
+  auto at = pending_.first_of(pasid);
+  if (mutation_ == TANDEM_MUTATION_REPLAY_LOST && pending_.in_space(at, pasid)) ++at;
+  while (pending_.in_space(at, pasid)) {
     const WaitingAccesses waiters = pending_.take(at++);
     tell_ready(waiters);
     released += static_cast<uint32_t>(waiters.size());
   }
   ++counters_[TANDEM_COUNTER_REPLAYS];
+  if (Checker* check = memory_.checker()) {
+    size_t left = 0;
+    for (at = pending_.first_of(pasid); pending_.in_space(at, pasid); ++at) ++left;
+    check->replayed(pasid, seqno, released, left);
+  }
   return released;
 }
 
@@ -133,9 +168,10 @@ void FaultUnit::reset() {
   last_id_ = 0;
   unannounced_ = false;
   held_ = false;
+  late_.clear();
 }
 
-void FaultUnit::trace_fault(const PendingAccess& pending, bool waits_for_room) const {
+void FaultUnit::trace_fault(const PendingAccess& pending, uint64_t id) const {
   if (!trace_.on()) return;
   tandem_trace_record record = shared_record(TANDEM_TRACE_FAULT, pending.first.pasid);
   if (pending.first.client == TANDEM_CLIENT_COMPUTE) record.unit = pending.first.unit;
@@ -143,9 +179,9 @@ void FaultUnit::trace_fault(const PendingAccess& pending, bool waits_for_room) c
   record.va = pending.first.va.value;
   record.detail = static_cast<uint32_t>(pending.first.access) | static_cast<uint32_t>(pending.reason) << 8 |
                   static_cast<uint32_t>(pending.first.client) << 16;
-  record.seqno = pending.ticket;
+  record.seqno = id;
   record.a = pending.first.pc;
-  record.b = waits_for_room;
+  record.b = id == 0;
   trace_.emit(record);
 }
 

@@ -8,6 +8,7 @@
 //         -> SKIP: the waiters of resident-only queues for the pages of a range go on without them
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "base/counters.h"
@@ -24,15 +25,16 @@ namespace tandem {
 
 class FaultUnit final : public FaultSink {
  public:
+  // mutation: a test's (tandem_mutation).
   FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
-            Counters& counters, const Trace& trace, const Host& host);
+            Counters& counters, const Trace& trace, const Host& host, uint32_t mutation = 0);
 
   std::optional<QueueError> raise(const TranslationRequest& request, tandem_fault_reason reason,
                                   TranslationWaiter& waiter) override;
   void forget(TranslationWaiter& waiter) override;
 
-  // Number of accesses released.
-  uint32_t replay(Pasid pasid);
+  // Number of accesses released. seqno: of the command, for reports.
+  uint32_t replay(Pasid pasid, uint64_t seqno = 0);
   // Number of accesses that failed.
   uint32_t cancel(Pasid pasid, QueueId queue, Gva page, QueueError error);
   // Number of accesses skipped: those of resident-only queues.
@@ -42,8 +44,8 @@ class FaultUnit final : public FaultSink {
 
   // Writes the records that wait, as far as there is room. True if it wrote one.
   bool flush();
-  // Publishes the records written since the last call, and interrupts once for all of them.
-  void announce();
+  // Publishes the records written since the last call, and interrupts once for all of them. True: there will be more.
+  bool announce();
   void set_held(bool held) { held_ = held; }
 
   Ring& ring() { return ring_; }
@@ -67,7 +69,10 @@ class FaultUnit final : public FaultSink {
   void count_replays(Pasid pasid);
   bool room() const;
   bool write_record(PendingMap::iterator pending);
-  void trace_fault(const PendingAccess& pending, bool waits_for_room) const;
+  bool write_record(const PendingAccess& pending, uint64_t id);
+  void write_late_records();
+  // id: of the record; 0: it waits for room.
+  void trace_fault(const PendingAccess& pending, uint64_t id) const;
 
   RetryLimits& retries_;
   const MemoryPort& memory_;
@@ -77,12 +82,19 @@ class FaultUnit final : public FaultSink {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  const uint32_t mutation_;
 
   Ring ring_;
   PendingAccesses pending_;     // ticket: the record's id
   uint64_t last_id_ = 0;
   bool unannounced_ = false;    // records were written that PUT on the status page does not count yet
   bool held_ = false;
+  struct LateRecord {
+    PendingAccess pending;
+    uint64_t id;
+    uint32_t steps;  // until it is written
+  };
+  std::deque<LateRecord> late_;  // of a mutation
 };
 
 }  // namespace tandem

@@ -39,6 +39,7 @@ struct PendingAccess {
   TranslationRequest first;
   tandem_fault_reason reason = TANDEM_FAULT_NOT_PRESENT;
   uint64_t time_ns = 0;  // when the first one came
+  uint64_t moment = 0;   // the checker's, of then
   uint64_t ticket = 0;   // given by announced(): the number by which it was told; 0: not yet
   bool alone = false;    // to be told by itself, not together with others
   WaitingAccesses waiters;

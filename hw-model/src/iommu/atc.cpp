@@ -4,6 +4,8 @@
 
 #include <bit>
 
+#include "check/checker.h"
+
 namespace tandem {
 
 namespace {
@@ -19,8 +21,14 @@ uint64_t as_pte(const TlbEntry& entry) {
 }  // namespace
 
 Atc::Atc(uint32_t sets, uint32_t ways, const AddressSpaces& spaces, const MemoryPort& memory, Counters& counters,
-         const Trace& trace, const Host& host)
-    : spaces_(spaces), memory_(memory), counters_(counters), trace_(trace), host_(host), entries_(sets, ways) {}
+         const Trace& trace, const Host& host, uint32_t mutation)
+    : spaces_(spaces),
+      memory_(memory),
+      counters_(counters),
+      trace_(trace),
+      host_(host),
+      mutation_(mutation),
+      entries_(sets, ways) {}
 
 Atc::Key Atc::key_of(const TranslationRequest& request) {
   return {request.pasid.value, request.va.align_down(TANDEM_PAGE_BYTES).value, writes(request)};
@@ -50,7 +58,11 @@ void Atc::ask(const TranslationRequest& request) {
   if (!fresh) return;
   ++last_id_;
   ++counters_[TANDEM_COUNTER_ATS_REQUESTS];
-  under_way_[last_id_] = {.first = request, .asked_ns = trace_.on() ? host_.now() : 0, .sound_bytes = kLargestBlock};
+  const Checker* check = memory_.checker();
+  under_way_[last_id_] = {.first = request,
+                          .asked_ns = trace_.on() ? host_.now() : 0,
+                          .began = check ? check->moment() : 0,
+                          .sound_bytes = kLargestBlock};
   if (trace_.on()) trace_request(request);
   host_.ats_request({.id = last_id_, .address = key.page, .pasid = bus_pasid(request.pasid), .write = key.write});
 }
@@ -79,6 +91,7 @@ std::optional<Atc::Reply> Atc::answer(uint64_t id, const tandem_ats_answer& answ
     return reply;
   }
   reply.kind = Reply::Kind::Entry;
+  if (Checker* check = memory_.checker()) check->filled(reply.entry, asked.first, asked.began);
   entries_.insert(reply.entry);
   return reply;
 }
@@ -132,6 +145,7 @@ Atc::Killed Atc::kill_range(Pasid pasid, Gva start, Gva end) {
   Killed killed;
   if (end <= start) return killed;
   killed.entries = entries_.kill(pasid, start, end);
+  if (mutation_ == TANDEM_MUTATION_ATC_REFILL) return killed;
   const auto overlaps = [&](Gva va, uint64_t bytes) {
     return ranges_overlap(va.align_down(bytes).value, bytes, start.value, end - start);
   };

@@ -24,12 +24,13 @@ namespace tandem {
 class Atc {
  public:
   Atc(uint32_t sets, uint32_t ways, const AddressSpaces& spaces, const MemoryPort& memory, Counters& counters,
-      const Trace& trace, const Host& host);
+      const Trace& trace, const Host& host, uint32_t mutation = 0);
 
   // Whether the bus lets the device ask. Off: nothing is under way any more, and no entry is left.
   void set_enabled(bool enabled);
   bool enabled() const { return enabled_; }
 
+  // Entries of it are judged when they are filled into a TLB.
   const TlbEntry* lookup(Pasid pasid, Gva va, Access access) { return entries_.lookup(pasid, va, access); }
   // Sends an ATS request, unless one for the same is under way. Only while enabled.
   void ask(const TranslationRequest& request);
@@ -74,6 +75,7 @@ class Atc {
   struct UnderWay {
     TranslationRequest first;  // who asked
     uint64_t asked_ns = 0;
+    uint64_t began = 0;        // the checker's moment
     uint64_t sound_bytes = 0;  // the block around the page of which no byte was invalidated since; 0: the page was
   };
 
@@ -94,6 +96,7 @@ class Atc {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  const uint32_t mutation_;  // a test's (tandem_mutation)
 
   Tlb entries_;
   std::map<Key, uint64_t> ids_;

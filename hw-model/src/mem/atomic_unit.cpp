@@ -2,6 +2,7 @@
 // Step "atomic unit": words under way, from their load to their store.
 #include "mem/atomic_unit.h"
 
+#include "check/checker.h"
 #include "mem/memory_port.h"
 
 namespace tandem {
@@ -11,7 +12,7 @@ constexpr uint64_t kLongestWord = sizeof(uint64_t);
 }
 
 // VRAM is the GPU's own only while neither a CPU nor a peer reaches it: memory that others reach does their atomics, too.
-AtomicUnit::Means AtomicUnit::means_for(tandem_aperture aperture) const {
+AtomicUnit::Means AtomicUnit::promised_means_for(tandem_aperture aperture) const {
   const bool pcie = config_.mode == TANDEM_ATOMICS_PCIE;
   const Means own = config_.pause ? Means::Paused : Means::Plain;
   switch (aperture) {
@@ -30,13 +31,35 @@ void AtomicUnit::set_requester(bool on) {
 
 // ---- the two ends ----
 
-void AtomicUnit::begin(const AtomicWord& word, uint32_t bytes, uint64_t value, AtomicWaiter& waiter) {
-  const auto at = in_order_.insert(in_order_.end(), {word, bytes, value, now_ + config_.pause, &waiter});
+void AtomicUnit::watch(const AtomicWord& word, bool store) const {
+  Checker* check = memory_.checker();
+  if (check && word.system_scope && promised_means_for(word.aperture) != Means::Host) check->atomic(word.pasid, word.va, store);
+}
+
+void AtomicUnit::begin(const AtomicWord& word, uint32_t bytes, uint64_t loaded, uint64_t value, AtomicWaiter& waiter) {
+  watch(word, false);
+  const uint64_t moment = memory_.checker() ? memory_.checker()->moment() : 0;
+  const auto at = in_order_.insert(in_order_.end(), {word, bytes, loaded, value, moment, now_ + config_.pause, &waiter});
   by_host_[word.host] = at;
   ++waiter.under_way_;
 }
 
+void AtomicUnit::judge(const UnderWay& atomic, Checker& check) const {
+  TranslationRequest request;
+  request.pasid = atomic.word.pasid;
+  request.va = atomic.word.va;
+  request.access = Access::Atomic;
+  request.client = tandem_fault_client{};
+  check.done_late(LateAccess::Atomic, request, atomic.word.va, atomic.bytes, atomic.moment);
+  if (promised_means_for(atomic.word.aperture) != Means::Host) return;
+  const uint64_t now = atomic.bytes == sizeof(uint32_t) ? load_relaxed<uint32_t>(atomic.word.host) : load_relaxed<uint64_t>(atomic.word.host);
+  const uint64_t loaded = atomic.bytes == sizeof(uint32_t) ? static_cast<uint32_t>(atomic.loaded) : atomic.loaded;
+  check.atomic_op_ends(atomic.word.pasid, atomic.word.va, loaded, now);
+}
+
 void AtomicUnit::store(const UnderWay& atomic) {
+  if (Checker* check = memory_.checker()) judge(atomic, *check);
+  watch(atomic.word, true);
   // Sequentially consistent, as host atomics are: what comes after it is not seen before it.
   if (atomic.bytes == sizeof(uint32_t))
     __atomic_store_n(reinterpret_cast<uint32_t*>(atomic.word.host), static_cast<uint32_t>(atomic.value), __ATOMIC_SEQ_CST);

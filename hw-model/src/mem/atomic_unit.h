@@ -24,6 +24,7 @@
 
 namespace tandem {
 
+class Checker;
 class MemoryPort;
 
 // Who waits for words of its own that are under way.
@@ -48,12 +49,14 @@ struct AtomicWord {
   std::byte* host = nullptr;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
   uint64_t device_address = 0;
+  bool system_scope = true;  // nobody else may reach it between load and store
 };
 
 struct AtomicConfig {
   tandem_atomics mode = TANDEM_ATOMICS_PCIE;
   uint32_t pause = 0;          // ticks
   bool vram_is_shared = false; // CPUs reach VRAM through a BAR
+  bool split = false;          // a test's mutation: AtomicOps are Paused
 };
 
 class AtomicUnit final : public TranslationClient {
@@ -71,7 +74,10 @@ class AtomicUnit final : public TranslationClient {
   bool reach_system_memory() const { return means_for(TANDEM_APERTURE_SYSTEM) == Means::Host; }
 
   // How an atomic of system scope is done there. (Narrower scopes are always Plain.)
-  Means means_for(tandem_aperture aperture) const;
+  Means means_for(tandem_aperture aperture) const {
+    const Means means = promised_means_for(aperture);
+    return means == Means::Host && config_.split ? Means::Paused : means;
+  }
 
   // Operation: atomic_operations.h. Returns the old value. Tells the host of the store only if Paused, when it comes; otherwise that
   // is the caller's. Words of one waiter that meet are taken together: there is one load and one store.
@@ -86,7 +92,7 @@ class AtomicUnit final : public TranslationClient {
     }
     complete(word.host, sizeof(T));
     const T old = __atomic_load_n(at, __ATOMIC_SEQ_CST);
-    put(means, word, Operation::template apply<T>(old, operand), waiter);
+    put(means, word, old, Operation::template apply<T>(old, operand), waiter);
     return old;
   }
 
@@ -98,7 +104,7 @@ class AtomicUnit final : public TranslationClient {
       return __atomic_compare_exchange_n(at, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     complete(word.host, sizeof(T));
     if (__atomic_load_n(at, __ATOMIC_SEQ_CST) != expected) return false;
-    put(means, word, desired, waiter);
+    put(means, word, expected, desired, waiter);
     return true;
   }
 
@@ -132,18 +138,26 @@ class AtomicUnit final : public TranslationClient {
   struct UnderWay {
     AtomicWord word;
     uint32_t bytes;
+    uint64_t loaded;
     uint64_t value;
+    uint64_t moment;  // the checker's, of the load
     uint64_t due;
     AtomicWaiter* waiter;
   };
   using List = std::list<UnderWay>;
 
+  Means promised_means_for(tandem_aperture aperture) const;
   template <typename T>
-  void put(Means means, const AtomicWord& word, T value, AtomicWaiter& waiter) {
-    if (means == Means::Paused) begin(word, sizeof(T), static_cast<uint64_t>(value), waiter);
-    else __atomic_store_n(reinterpret_cast<T*>(word.host), value, __ATOMIC_SEQ_CST);
+  void put(Means means, const AtomicWord& word, T loaded, T value, AtomicWaiter& waiter) {
+    if (means == Means::Paused)
+      return begin(word, sizeof(T), static_cast<uint64_t>(loaded), static_cast<uint64_t>(value), waiter);
+    watch(word, true);
+    __atomic_store_n(reinterpret_cast<T*>(word.host), value, __ATOMIC_SEQ_CST);
   }
-  void begin(const AtomicWord& word, uint32_t bytes, uint64_t value, AtomicWaiter& waiter);
+  void begin(const AtomicWord& word, uint32_t bytes, uint64_t loaded, uint64_t value, AtomicWaiter& waiter);
+  void judge(const UnderWay& atomic, Checker& check) const;
+  // Tells the checker of one that must have the page to itself: it has been loaded, or is about to be stored.
+  void watch(const AtomicWord& word, bool store) const;
   UnderWay* word_of(const std::byte* host, uint32_t bytes, const AtomicWaiter& waiter);
   void complete_overlapping(const std::byte* host, uint64_t bytes);
   void store(const UnderWay& atomic);

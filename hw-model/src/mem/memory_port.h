@@ -22,6 +22,8 @@
 
 namespace tandem {
 
+class Checker;
+
 // A device address in the peer aperture: which peer, and the offset into its VRAM. (aperture, device address) names any byte
 // that the device can reach.
 inline constexpr uint32_t kPeerShift = 56;
@@ -98,6 +100,10 @@ class MemoryPort {
   const PoisonedPages& own_poison() const { return own_poison_; }
   PoisonedPages& peer_poison() { return peer_poison_; }
 
+  // Who watches the accesses; nullptr: nobody. Blocks ask when they are made, or at each access.
+  Checker* checker() const { return checker_; }
+  void set_checker(Checker* checker) { checker_ = checker; }
+
   // Of memory's contents, not of the port's.
   AtomicUnit& atomics() const { return atomics_; }
 
@@ -116,6 +122,7 @@ class MemoryPort {
   uint64_t vram_bytes_;
   uint32_t peers_ = 0;
   BusTranslation* bus_ = nullptr;
+  Checker* checker_ = nullptr;
   PoisonedPages own_poison_, peer_poison_;
   AccessCounters access_counters_;
   mutable AtomicUnit atomics_{*this};

@@ -16,6 +16,7 @@ struct AddressSpace {
   Iova root;                     // MIRROR: level 3 table
   tandem_translation translation = TANDEM_TRANSLATION_MIRROR;
   uint32_t bus_pasid = 0;        // SVA: by which the IOMMU knows it
+  uint64_t check = 0;            // physical address of struct tandem_check_space; 0: the checker knows nothing of the process
   uint64_t ended_ns = 0;         // SVA: when UNBIND found page requests to be answered yet; 0: it is alive
   uint64_t drained = 0;          // and how many
   uint32_t tgid = 0;

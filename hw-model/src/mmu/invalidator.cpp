@@ -13,6 +13,8 @@ Invalidator::Outcome Invalidator::outcome_of(const DrainResult& drained) {
 
 Invalidator::Outcome Invalidator::carry_out(Pasid pasid, Gva start, Gva end) {
   Outcome outcome;
+  if (mutation_ == TANDEM_MUTATION_RANGE_SHORT) end = end - TANDEM_PAGE_BYTES;
+  if (mutation_ == TANDEM_MUTATION_WRONG_SPACE) pasid.value ^= 1;
   // Kill before drain: a client that translates anew while it drains must not find the old entry.
   const Mmu::Killed killed = mmu_.invalidate(pasid, start, end);
   outcome.entries = killed.entries;

@@ -12,8 +12,8 @@ namespace tandem {
 
 class Invalidator {
  public:
-  Invalidator(Mmu& mmu, const std::vector<TranslationClient*>& clients, Counters& counters)
-      : mmu_(mmu), clients_(clients), counters_(counters) {}
+  Invalidator(Mmu& mmu, const std::vector<TranslationClient*>& clients, Counters& counters, uint32_t mutation = 0)
+      : mmu_(mmu), clients_(clients), counters_(counters), mutation_(mutation) {}
 
   // What was found (tandem_trace.h, TANDEM_HIT_*).
   struct Outcome {
@@ -39,6 +39,7 @@ class Invalidator {
   Mmu& mmu_;
   const std::vector<TranslationClient*>& clients_;
   Counters& counters_;
+  const uint32_t mutation_;  // a test's (tandem_mutation)
 };
 
 }  // namespace tandem

@@ -38,6 +38,7 @@ Mmu::Mmu(const MmuConfig& config, const AddressSpaces& spaces, const MemoryPort&
       counters_(counters),
       trace_(trace),
       host_(host),
+      check_(memory.checker()),
       tables_(memory),
       l1_(config.compute_units, Tlb(config.l1_sets, config.l1_ways)),
       l2_(config.l2_sets, config.l2_ways) {
@@ -51,7 +52,9 @@ Mmu::MissKey Mmu::key_of(const TranslationRequest& request) {
 
 const TlbEntry* Mmu::lookup(const TranslationRequest& request) {
   const TlbEntry* entry = l1_of(request).lookup(request.pasid, request.va, request.access, request.pc);
-  if (entry) ++counters_[TANDEM_COUNTER_L1_HITS];
+  if (!entry) return nullptr;
+  ++counters_[TANDEM_COUNTER_L1_HITS];
+  if (check_ && check_->wants(*entry)) [[unlikely]] check_->used(*entry, request);
   return entry;
 }
 
@@ -67,6 +70,8 @@ TranslationResult Mmu::translate(const TranslationRequest& request, TranslationW
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space) return {Kind::Failed, nullptr, TANDEM_QUEUE_ADDRESS_FAULT};
   if (const TlbEntry* entry = lookup(request)) return {Kind::Hit, entry};
+  if (config_.mutation == TANDEM_MUTATION_READ_ONLY_KEPT) [[unlikely]]
+    if (const auto result = fault_at_read_only_entry(request, waiter)) return *result;
   ++counters_[TANDEM_COUNTER_L1_MISSES];
   if (config_.l2_latency == 0)
     if (const TlbEntry* entry = look_in_l2(request)) return {Kind::Hit, fill_l1(request, *entry)};
@@ -98,7 +103,7 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
   using Kind = TranslationResult::Kind;
   miss.walk = PageWalk(root, miss.request.va, miss.request.access);
   while (miss.walk.restarts() <= kRestartsPerTick) {
-    const PageWalk::Step step = miss.walk.fetch(tables_) ? resolve(miss) : PageWalk::Step::Pending;
+    const PageWalk::Step step = fetch(miss) ? resolve(miss) : PageWalk::Step::Pending;
     if (step == PageWalk::Step::Pending) {
       miss.waiters.push_back({miss.request, &waiter});
       enter(std::move(miss), Miss::Stage::AskingIommu);
@@ -119,6 +124,22 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
   return {Kind::Wait};
 }
 
+// A mutation: what the L2 grants is enough to refuse the access.
+std::optional<TranslationResult> Mmu::fault_at_read_only_entry(const TranslationRequest& request, TranslationWaiter& waiter) {
+  if (request.access != Access::Write && request.access != Access::Atomic) return {};
+  const TlbEntry* entry = l2_.lookup(request.pasid, request.va, Access::Read);
+  if (!entry || entry->pte & TANDEM_PTE_WRITE) return {};
+  using Kind = TranslationResult::Kind;
+  const auto error = faults_.raise(request, TANDEM_FAULT_PERMISSION, waiter);
+  return error ? TranslationResult{Kind::Failed, nullptr, *error} : TranslationResult{Kind::Wait};
+}
+
+// One entry. What the walk finds rests on nothing older than its first, however long ago it was asked for or sent back.
+bool Mmu::fetch(Miss& miss) {
+  if (miss.walk.at_root()) miss.began = moment();
+  return miss.walk.fetch(tables_);
+}
+
 // One judgement; a changed entry sends the walk back to the root.
 PageWalk::Step Mmu::resolve(Miss& miss) {
   const PageWalk::Step step = miss.walk.resolve(tables_, memory_, miss.request.pasid);
@@ -126,6 +147,7 @@ PageWalk::Step Mmu::resolve(Miss& miss) {
     miss.walk.restart();
     ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
   }
+  if (check_ && step == PageWalk::Step::Found) check_->filled(miss.walk.entry(), miss.request, miss.began);
   return step;
 }
 
@@ -138,6 +160,7 @@ const TlbEntry& Mmu::fill_l2(const TranslationRequest& request, const TlbEntry& 
 const TlbEntry* Mmu::fill_l1(const TranslationRequest& request, const TlbEntry& entry) {
   const Tlb::Inserted inserted = l1_of(request).insert(entry);
   if (trace_.on()) trace_fill(request, entry, 1, inserted.evicted);
+  if (check_ && check_->wants(*inserted.entry)) check_->used(*inserted.entry, request);
   return inserted.entry;
 }
 
@@ -255,7 +278,7 @@ void Mmu::advance_walks() {
 Mmu::Progress Mmu::advance_walk(Miss& miss) {
   for (uint32_t restarts = 0; miss.due <= now_ && restarts < kRestartsPerTick;) {
     if (!miss.walk.has_fetched()) {
-      if (!miss.walk.fetch(tables_)) return Progress::Pending;
+      if (!fetch(miss)) return Progress::Pending;
       miss.due += config_.walk_latency;
       continue;
     }
@@ -419,11 +442,14 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
       killed.entries += entries;
       killed.hit |= TANDEM_HIT_L1;
     }
-  if (const uint32_t entries = l2_.kill(pasid, start, end)) {
+  const bool reaches_l2 = config_.mutation != TANDEM_MUTATION_L2_KEPT;
+  if (const uint32_t entries = reaches_l2 ? l2_.kill(pasid, start, end) : 0) {
     killed.entries += entries;
     killed.hit |= TANDEM_HIT_L2;
   }
+  if (check_) check_->carried_out(pasid, start, end);
   for (Miss& miss : walking_) {
+    if (config_.mutation == TANDEM_MUTATION_WALK_NOT_RESTARTED) break;
     if (miss.request.pasid != pasid || !miss.walk.overlaps(start, end)) continue;
     restart(miss);
     killed.hit |= TANDEM_HIT_WALK;
@@ -432,7 +458,8 @@ Mmu::Killed Mmu::invalidate(Pasid pasid, Gva start, Gva end) {
 }
 
 Mmu::Killed Mmu::remove(Pasid pasid) {
-  Killed killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
+  Killed killed;
+  if (config_.mutation != TANDEM_MUTATION_SPACE_KEPT) killed = invalidate(pasid, gva(0), gva(TANDEM_VA_LIMIT));
   killed.entries += atc_.remove(pasid);
   end_if([&](const Miss& miss) { return miss.request.pasid == pasid; });
   return killed;
@@ -458,11 +485,21 @@ Mmu::Killed Mmu::invalidate_bus(Gva start, Gva end) {
   return killed;
 }
 
+bool Mmu::holds(const TlbEntry& entry) const {
+  bool found = false;
+  const auto look = [&](const TlbEntry& each) { found |= each.filled == entry.filled; };
+  for (const Tlb& l1 : l1_) l1.for_each(look);
+  l2_.for_each(look);
+  atc_.entries().for_each(look);
+  return found;
+}
+
 void Mmu::drop_host_pointers() {
   for (Tlb& l1 : l1_) l1.kill_all();
   l2_.kill_all();
   atc_.drop_entries();
   tables_.drop();
+  if (check_) check_->drop_host_pointers();
   for (Miss& miss : walking_) restart(miss);
 }
 

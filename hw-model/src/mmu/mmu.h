@@ -19,6 +19,7 @@
 
 #include "base/counters.h"
 #include "base/host.h"
+#include "check/checker.h"
 #include "fault/fault_sink.h"
 #include "iommu/atc.h"
 #include "iommu/page_requests.h"
@@ -36,6 +37,7 @@ struct MmuConfig {
   uint32_t walkers = 1;
   uint32_t walk_latency = 0;
   uint32_t l2_latency = 0;
+  uint32_t mutation = 0;  // a test's (tandem_mutation)
 };
 
 class Mmu final : public Translator {
@@ -78,6 +80,9 @@ class Mmu final : public Translator {
   void drop_host_pointers();
   void reset();
 
+  // Does any level still hold this very entry? For the checker: looks at all of them.
+  bool holds(const TlbEntry& entry) const;
+
   // L1 of a compute unit; the one after the last belongs to queues and copies.
   const Tlb& l1(uint32_t unit) const { return l1_[unit]; }
   const Tlb& l2() const { return l2_; }
@@ -95,6 +100,7 @@ class Mmu final : public Translator {
     Stage stage = Stage::LookingInL2;
     uint64_t due = 0;
     uint64_t began_ns = 0;
+    uint64_t began = 0;  // the checker's moment from which on the walk has read
     PageWalk walk;
     std::vector<Waiter> waiters;
   };
@@ -125,9 +131,11 @@ class Mmu final : public Translator {
   void look_up_what_is_due();
   void advance_walks();
   Progress look_up(Miss& miss);
+  uint64_t moment() const { return check_ ? check_->moment() : 0; }
   void enter(Miss&& miss, Miss::Stage stage);
   void move(MissList::iterator miss, Miss::Stage stage);
   Progress advance_walk(Miss& miss);
+  bool fetch(Miss& miss);
   PageWalk::Step resolve(Miss& miss);
   // SVA
   bool through_iommu(Pasid pasid) const { return spaces_.find(pasid)->translation == TANDEM_TRANSLATION_SVA; }
@@ -144,6 +152,7 @@ class Mmu final : public Translator {
   void fail(Miss& miss);
   std::optional<QueueError> refuse(const TranslationRequest& request, tandem_fault_reason reason, TranslationWaiter& waiter);
   void start_waiting_walks();
+  std::optional<TranslationResult> fault_at_read_only_entry(const TranslationRequest& request, TranslationWaiter& waiter);
   void note_poison(const Miss& miss);
   void trace_walk(const Miss& miss, uint64_t pte) const;
   void trace_fill(const TranslationRequest& request, const TlbEntry& entry, uint32_t level, bool evicted) const;
@@ -157,6 +166,7 @@ class Mmu final : public Translator {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  Checker* const check_;  // nullptr: nobody watches
   TablePointers tables_;
   std::vector<Tlb> l1_;
   Tlb l2_;

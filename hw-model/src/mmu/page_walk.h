@@ -55,6 +55,7 @@ class PageWalk {
   // Reads the entry of the present level, or notes that its table is not memory. False: the IOMMU has been asked where the table
   // is; fetch again.
   bool fetch(TablePointers& tables);
+  bool at_root() const { return level_ == TANDEM_PT_LEVELS - 1; }
   bool has_fetched() const { return state_ != State::Empty; }
   // Judges what was fetched. After Descend and Changed the next entry must be fetched.
   Step resolve(TablePointers& tables, const MemoryPort& memory, Pasid pasid);
@@ -63,6 +64,7 @@ class PageWalk {
   bool overlaps(Gva start, Gva end) const;
 
   const TlbEntry& entry() const { return entry_; }
+  TlbEntry& entry() { return entry_; }
   tandem_fault_reason reason() const { return reason_; }
   uint64_t fetched() const { return fetched_; }
   // Device address of the page that the fetched leaf gives for the address.

@@ -18,6 +18,7 @@ namespace tandem {
 // One TLB entry: a translation of the VA range [va, va+bytes), all of it behind one host pointer.
 struct TlbEntry {
   Pasid pasid;
+  mutable uint32_t judged = 0;    // the checker's (check/checker.h): round in which it was judged last
   Gva va;
   uint64_t bytes = 0;             // power of two, at least 4 KiB; va is aligned to it
   std::byte* host = nullptr;      // the byte at va
@@ -28,6 +29,9 @@ struct TlbEntry {
   bool counted = false;           // accesses of wavefronts are to be counted (mem/access_counters.h)
   uint64_t pte = 0;               // as the walker left it, for traces and displays
   uint64_t bus_address = 0;       // mirror, in the system's memory: what the page table gave for the byte at va
+  // The checker's, too; 0 without one.
+  uint64_t began = 0;             // moment when what it rests on began to be read
+  uint64_t filled = 0;            // moment when it was made: no two have the same
 
   bool covers(Gva address) const { return address.value - va.value < bytes; }
   bool permits(Access access) const {
@@ -47,6 +51,7 @@ struct TranslationRequest {
   QueueId queue;
   Gva va;
   Access access = Access::Read;
+  uint8_t lane = 0;               // for reports
   tandem_fault_client client = TANDEM_CLIENT_COMPUTE;
   uint8_t unit = 0;               // compute unit, chooses the L1 TLB (TANDEM_CLIENT_COMPUTE only)
   uint64_t pc = 0;

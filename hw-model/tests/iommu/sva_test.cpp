@@ -485,7 +485,7 @@ TEST(Sva, BindChecksThePasidOnTheBus) {
   EXPECT_EQ(error_of([](Command c) { c.u.bind.bus_pasid = 1 << TANDEM_PCI_PASID_BITS; }), TANDEM_COMMAND_BAD_PASID);
   EXPECT_EQ(error_of([](Command c) { c.u.bind.root = 0x1000; }), TANDEM_COMMAND_BAD_PARAMETER);
   EXPECT_EQ(error_of([](Command c) { c.u.bind.reserved0 = 1; }), TANDEM_COMMAND_BAD_PARAMETER);
-  EXPECT_EQ(error_of([](Command c) { c.u.bind.reserved1 = 1; }), TANDEM_COMMAND_BAD_PARAMETER);
+  EXPECT_EQ(error_of([](Command c) { c.u.bind.check = 1; }), TANDEM_COMMAND_BAD_ADDRESS);
   EXPECT_EQ(error_of([](Command c) { c.u.bind.translation = TANDEM_TRANSLATION_SOFTTLB; }), TANDEM_COMMAND_BAD_PARAMETER);
   driver.execute(driver.bind_sva_command(3, 5));
   EXPECT_EQ(error_of([](Command) {}), TANDEM_COMMAND_OK) << "a process may have several address spaces";

@@ -18,6 +18,7 @@ class AqlProducer {
   struct Options {
     uint32_t ring_order = 3;
     uint32_t retry_limit = 0;
+    uint64_t check = 0;      // what the checker is told of the process
     uint32_t bus_pasid = 0;  // not 0: SVA. The table is the process's, for the fake IOMMU to walk
   };
 
@@ -31,7 +32,7 @@ class AqlProducer {
     code_ = table.map_new(kCode, 4 * TANDEM_PAGE_BYTES);
     table.map_new(kScratch, uint64_t{kLaneBytes} * TANDEM_WAVE_LANES * kWaves);
     if (options.bus_pasid) driver.execute(driver.bind_sva_command(pasid, options.bus_pasid));
-    else driver.bind(pasid, table);
+    else driver.bind(pasid, table, "test", options.check);
     create_queue();
   }
   AqlProducer(TestDriver& driver, uint32_t pasid = 1, uint32_t queue = 0)

@@ -72,6 +72,9 @@ class FakeHost {
       const FakeHost& host = *static_cast<FakeHost*>(self);
       if (host.on_page_request) host.on_page_request(*request);
     };
+    ops.check_report = [](void* self, const tandem_check_report* report) {
+      static_cast<FakeHost*>(self)->check_reports.push_back({report->key, report->text});
+    };
     ops.interrupt = [](void* self, uint32_t vector) { static_cast<FakeHost*>(self)->interrupts.push_back(vector); };
     ops.now = [](void* self) { return ++static_cast<FakeHost*>(self)->clock; };
     ops.should_yield = [](void* self) { return static_cast<FakeHost*>(self)->yield; };
@@ -112,6 +115,10 @@ class FakeHost {
   std::vector<uint32_t> interrupts;
   std::vector<tandem_trace_record> trace;
   std::vector<std::string> errors;
+  struct CheckReport {
+    std::string key, text;
+  };
+  std::vector<CheckReport> check_reports;
 
  private:
   struct alignas(4096) Page {

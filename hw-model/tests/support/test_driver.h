@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "fake_host.h"
 #include "page_table_builder.h"
@@ -25,6 +26,7 @@ inline tandem_model_config small_config() {
   config.store_queue_depth = 0;
   config.test_hooks = true;
   config.trace = true;
+  config.check = true;  // what the checker reports fails the test
   return config;
 }
 
@@ -39,7 +41,10 @@ class TestDriver {
     if (!model_) throw std::runtime_error(error);
     set_up();
   }
-  ~TestDriver() { tandem_model_destroy(model_); }
+  ~TestDriver() {
+    tandem_model_destroy(model_);
+    for (const FakeHost::CheckReport& report : host.check_reports) ADD_FAILURE() << report.text;
+  }
   TestDriver(const TestDriver&) = delete;
   TestDriver& operator=(const TestDriver&) = delete;
 
@@ -51,6 +56,9 @@ class TestDriver {
   void write32(uint64_t offset, uint32_t value) { tandem_model_mmio_write(model_, TANDEM_BAR_REGS, offset, value, 4); }
   void write64(uint64_t offset, uint64_t value) { tandem_model_mmio_write(model_, TANDEM_BAR_REGS, offset, value, 8); }
   uint64_t counter(tandem_counter which) { return tandem_model_counter(model_, which); }
+  uint64_t check_counter(tandem_check_counter which) { return tandem_model_check_counter(model_, which); }
+  // What the checker has reported; it does not fail the test any more.
+  std::vector<FakeHost::CheckReport> take_check_reports() { return std::exchange(host.check_reports, {}); }
 
   // Rings, status page, interrupts, enable. Also after a reset.
   void set_up() {
@@ -119,11 +127,12 @@ class TestDriver {
     EXPECT_EQ(event.value, command.seqno);
     return event.code;
   }
-  void bind(uint32_t pasid, const PageTableBuilder& table, const char* comm = "test") {
+  void bind(uint32_t pasid, const PageTableBuilder& table, const char* comm = "test", uint64_t check = 0) {
     tandem_command bind = command(TANDEM_COMMAND_BIND, pasid);
     bind.u.bind.root = table.root();
     bind.u.bind.translation = TANDEM_TRANSLATION_MIRROR;
     bind.u.bind.tgid = 100 + pasid;
+    bind.u.bind.check = check;
     std::strncpy(bind.u.bind.comm, comm, sizeof bind.u.bind.comm - 1);
     execute(bind);
   }

@@ -3,7 +3,7 @@
 """Stands in for QEMU in the front end's tests: speaks init's protocol and QMP on the descriptors of the real command line.
 
 FAKE_QEMU says how this guest behaves; what a "program" does is spelled by its arguments: print TEXT, print-many BYTES, exit N,
-signal N, cat, env NAME, panic, vanish, die N, silence, warn TEXT, gtest (see run_gtest).
+signal N, cat, env NAME, panic, vanish, die N, silence, warn TEXT, violate TEXT, gtest (see run_gtest).
 """
 import json
 import os
@@ -128,6 +128,8 @@ class FakeGuest:
                 return wire.ENDING_SIGNALLED, int(words.pop(0))
             elif action == "warn":
                 self.log(words.pop(0))
+            elif action == "violate":
+                self.violate(words.pop(0))
             elif action == "panic":
                 self.panic()
             elif action == "vanish":
@@ -140,6 +142,12 @@ class FakeGuest:
             elif action == "sleep":
                 time.sleep(float(words.pop(0)))
         return wire.ENDING_EXITED, 0
+
+    def violate(self, text):
+        """What the GPU's checker writes, if it is on."""
+        for path in re.findall(r"check=on,check-log=(\S+)", COMMAND_LINE):
+            with open(path, "a") as file:
+                file.write(f"gpu0: X2.missed-level: {text}\n  access: somebody\n\n")
 
     def print_many(self, count):
         block = bytes(range(256)) * 256
@@ -167,7 +175,7 @@ class FakeGuest:
         return wire.ENDING_EXITED, 0
 
     def run_gtest(self, words):
-        """Runs the tests of the filter; a test's name says what it does: Passes, Fails, Warns, Panics, Stalls."""
+        """Runs the tests of the filter; a test's name says what it does: Passes, Fails, Warns, Violates, Panics, Stalls."""
         names = next(word for word in words if word.startswith("--gtest_filter=")).split("=", 1)[1].split(":")
         failed = False
         for name in names:
@@ -178,6 +186,8 @@ class FakeGuest:
                 time.sleep(1000)
             if "Warns" in name:
                 self.log("WARNING: possible trouble")
+            if "Violates" in name:
+                self.violate("a stale use")
             bad = "Fails" in name
             failed |= bad
             text = "wrong answer\n[  FAILED  ]" if bad else "[       OK ]"

@@ -65,7 +65,7 @@ class GuestImageTest(unittest.TestCase):
 
 class MachineTest(unittest.TestCase):
     def command(self, **config):
-        return machine.command_line(machine.MachineConfig(**config), fakes.artifacts(), "/initramfs", 7, 8, "/con,sole")
+        return machine.command_line(machine.MachineConfig(**config), fakes.artifacts(), "/initramfs", 7, 8, "/con,sole", "/check,log")
 
     def after(self, command, option):
         return [command[i + 1] for i, word in enumerate(command) if word == option]
@@ -101,6 +101,11 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(chosen("off", "mirror"), "off")
         self.assertEqual(chosen("off", "sva"), "passthrough")
         self.assertEqual(chosen("on", "sva"), "on")
+
+    def test_all_gpus_report_to_one_file(self):
+        devices = [device for device in self.after(self.command(gpus=2, check=True), "-device") if device.startswith("tandem-gpu")]
+        self.assertEqual([",check=on,check-log=/check,,log" in device for device in devices], [True, True])
+        self.assertNotIn("check", " ".join(self.after(self.command(), "-device")))
 
     def test_gpu_sits_behind_a_root_port_and_takes_its_properties(self):
         devices = self.after(self.command(gpu="l1-sets=4", trace="/a,b.trace"), "-device")

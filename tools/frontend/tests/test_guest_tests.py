@@ -39,7 +39,7 @@ class GuestTestsTest(unittest.TestCase):
         self.reporter = Reporter(self.text)
 
     def run_suites(self, pattern=None, user_gpu="", limit=20):
-        sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(), user_gpu, {})
+        sessions = guest_tests.discover(fakes.artifacts(self.stage), MachineConfig(check=True), user_gpu, {})
         run_guest(sessions, Plan(pattern, self.reporter), self.reporter, limit)
         return {result.name: result for result in self.reporter.results}
 
@@ -66,6 +66,13 @@ class GuestTestsTest(unittest.TestCase):
         results = self.run_suites()
         self.assertEqual(self.statuses(results), {"One.Passes": "passed", "One.Warns": "failed", "One.PassesToo": "passed"})
         self.assertIn("WARNING: possible trouble", results["One.Warns"].message)
+
+    def test_what_the_checker_reports_fails_the_test_that_ran(self):
+        fakes.add_test_binary(self.stage, "a_test", {"One": ["Passes", "Violates", "PassesToo"]})
+        results = self.run_suites()
+        self.assertEqual(self.statuses(results), {"One.Passes": "passed", "One.Violates": "failed", "One.PassesToo": "passed"})
+        self.assertIn(f"{guest_tests.CHECKER_NOTE}\ngpu0: X2.missed-level: a stale use\n  access: somebody",
+                      results["One.Violates"].message)
 
     def test_a_kernel_that_complained_runs_no_other_program(self):
         for name, test in (("a_test", "Warns"), ("b_test", "Passes")):

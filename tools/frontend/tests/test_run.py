@@ -77,6 +77,20 @@ class RunTest(unittest.TestCase):
         self.assertEqual(self.tandem("run", "vecadd", "warn", "WARNING: odd page", "exit", "4"), 4)
         self.assertIn(b"complained: WARNING: odd page", self.err)
 
+    def test_a_violation_is_told_and_has_a_status_of_its_own(self):
+        self.assertEqual(self.tandem("run", "--check", "vecadd", "print", "x", "violate", "a stale use"), 123)
+        self.assertEqual(self.out, b"x")
+        self.assertIn(b"tandem: the coherence checker reports: gpu0: X2.missed-level: a stale use\n", self.err)
+        self.assertIn(b"access: somebody", self.err)
+
+    def test_a_violation_before_a_panic_is_told(self):
+        self.assertEqual(self.tandem("run", "--check", "vecadd", "violate", "a stale use", "panic"), 125)
+        self.assertIn(b"X2.missed-level", self.err)
+
+    def test_without_the_checker_nothing_is_checked(self):
+        for option in (), ("--check", "--no-check"):
+            self.assertEqual(self.tandem("run", *option, "vecadd", "violate", "a stale use", "exit", "4"), 4)
+
     def test_ctrl_c_powers_off(self):
         with tempfile.NamedTemporaryFile() as note, fakes.behave("normal", FAKE_QEMU_QUIT_NOTE=note.name):
             process = self.start("run", "vecadd", "print", "running", "sleep", "60")

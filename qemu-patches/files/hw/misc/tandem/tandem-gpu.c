@@ -51,6 +51,7 @@ static const struct tandem_host_ops tandem_ops = {
     .now = tandem_exec_now,
     .should_yield = tandem_exec_should_yield,
     .trace = tandem_trace_record,
+    .check_report = tandem_check_report,
     .guest_error = tandem_guest_error,
 };
 
@@ -355,6 +356,9 @@ static void tandem_gpu_quiesce(TandemGpu *s)
 {
     tandem_exec_stop(s);
     tandem_trace_close(s);
+    tandem_enter(s);
+    tandem_check_close(s);
+    tandem_leave(s);
 }
 
 static void tandem_gpu_at_exit(Notifier *notifier, void *data)
@@ -366,7 +370,10 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
 {
     TandemGpu *s = TANDEM_GPU(pdev);
 
-    if (!tandem_gpu_check(s, errp) || !tandem_gpu_create_model(s, errp)) {
+    if (!tandem_gpu_check(s, errp) || !tandem_check_open(s, errp)) {
+        return;
+    }
+    if (!tandem_gpu_create_model(s, errp)) {
         goto no_model;
     }
     tandem_gpu_init_bars(s);
@@ -399,7 +406,7 @@ no_blocker:
 no_capabilities:
     tandem_gpu_drop_model(s);
 no_model:
-    return;
+    tandem_check_close(s);
 }
 
 static void tandem_gpu_exit(PCIDevice *pdev)
@@ -428,6 +435,7 @@ static void tandem_gpu_instance_init(Object *obj)
 
     tandem_properties_init(s);
     s->trace.fd = -1;
+    s->check_fd = -1;
     s->trace.file_on = true;
     qemu_mutex_init(&s->trace.write_lock);
     tandem_exec_init(s);

@@ -11,6 +11,7 @@
  *   tandem-ats.c      what the GPU asks of the IOMMU, and what that takes back
  *   tandem-fabric.c   the link between GPUs: peers and their memory
  *   tandem-trace.c    trace file and trace events
+ *   tandem-check.c    reports of the coherence checker
  *   tandem-monitor.c  "info tandem", counters
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -141,6 +142,8 @@ struct TandemGpu {
     char *atomics;
     char *execution;
     char *trace_path;
+    char *check_log;
+    char *mutation;
     char *poison;
     uint32_t slice_ticks;
     uint32_t quantum_ns;
@@ -159,6 +162,7 @@ struct TandemGpu {
     TandemAts ats;
     TandemFabric fabric;
     TandemTrace trace;
+    int check_fd;               /* -1: no file; device lock */
 
     Notifier exit_notifier;
     Error *migration_blocker;
@@ -256,6 +260,12 @@ bool tandem_trace_is_filling_up(TandemGpu *s);
 bool tandem_trace_hand_over(TandemGpu *s);
 /* Device lock not held. */
 void tandem_trace_write(TandemGpu *s);
+
+/* tandem-check.c */
+bool tandem_check_open(TandemGpu *s, Error **errp);
+void tandem_check_close(TandemGpu *s);
+void tandem_check_report(void *opaque,
+                         const struct tandem_check_report *report);
 
 /* tandem-monitor.c */
 void tandem_monitor_class_init(ObjectClass *klass);

@@ -46,6 +46,18 @@ static bool tandem_parse_word(const char *property, const char *word,
     return false;
 }
 
+/* The model has the names. */
+static bool tandem_parse_mutation(TandemGpu *s, Error **errp)
+{
+    const char *names[TANDEM_MUTATION_COUNT];
+
+    for (uint32_t i = 0; i < TANDEM_MUTATION_COUNT; i++) {
+        names[i] = tandem_model_mutation_name(i);
+    }
+    return tandem_parse_word("mutate", s->mutation, names,
+                             TANDEM_MUTATION_COUNT, &s->config.mutation, errp);
+}
+
 static bool tandem_parse_poison(TandemGpu *s, Error **errp)
 {
     g_auto(GStrv) words = g_strsplit(s->poison ? : "", ":", -1);
@@ -72,7 +84,8 @@ bool tandem_properties_check(TandemGpu *s, Error **errp)
         error_setg(errp, "vram-bar=on needs video memory: set vram");
         return false;
     }
-    return tandem_parse_word("store-drain", s->store_drain,
+    return tandem_parse_mutation(s, errp) &&
+           tandem_parse_word("store-drain", s->store_drain,
                              tandem_store_drains,
                              ARRAY_SIZE(tandem_store_drains),
                              &s->config.store_drain, errp) &&
@@ -89,6 +102,7 @@ void tandem_properties_init(TandemGpu *s)
     s->store_drain = g_strdup(tandem_store_drains[s->config.store_drain]);
     s->atomics = g_strdup(tandem_atomics[s->config.atomics]);
     s->execution = g_strdup("auto");
+    s->mutation = g_strdup(tandem_model_mutation_name(s->config.mutation));
     s->slice_ticks = TANDEM_SLICE_TICKS_DEFAULT;
     s->quantum_ns = TANDEM_QUANTUM_NS_DEFAULT;
     s->poison_at_start = g_array_new(false, false, sizeof(uint64_t));
@@ -136,7 +150,10 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("atomic-pause", config.atomic_pause, uint32, uint32_t),
     TANDEM_PROP("vram-bar", config.vram_bar, bool, bool),
     TANDEM_PROP("test-hooks", config.test_hooks, bool, bool),
+    TANDEM_PROP("mutate", mutation, string, char *),
     TANDEM_PROP("trace", trace_path, string, char *),
+    TANDEM_PROP("check", config.check, bool, bool),
+    TANDEM_PROP("check-log", check_log, string, char *),
     TANDEM_PROP("execution", execution, string, char *),
     TANDEM_PROP("slice-ticks", slice_ticks, uint32, uint32_t),
     TANDEM_PROP("quantum-ns", quantum_ns, uint32, uint32_t),
@@ -248,6 +265,14 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     object_class_property_set_description(klass, "trace",
         "file for the trace of every fill, fault and invalidation "
         "(default: none)");
+    object_class_property_set_description(klass, "check",
+        "hold every access against the hardware's contract and report what "
+        "breaks it (default: off)");
+    object_class_property_set_description(klass, "check-log",
+        "file to which those reports are appended (default: standard error)");
+    object_class_property_set_description(klass, "mutate",
+        "rule of the hardware to break, to see that the checker tells; needs "
+        "test-hooks=on (default: none)");
     object_class_property_set_description(klass, "execution",
         "auto, parallel (a thread of its own) or deterministic (in virtual "
         "time; repeatable under -icount) (default: auto, which is "

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The checker by itself: entries, moments and invalidations put together by hand. What a whole device does with it: mutations_test.
+#include "check/checker.h"
+
+#include <gtest/gtest.h>
+
+#include "support/aql_producer.h"
+#include "support/kernels.h"
+
+namespace tandem::test {
+namespace {
+
+constexpr uint64_t kVa = 0x40000000, kPage = TANDEM_PAGE_BYTES;
+constexpr Pasid kPasid{{1}};
+using Source = Invalidation::Source;
+
+struct CheckerTest : ::testing::Test {
+  CheckerTest() {
+    address = table.map_new(kVa, kPage);
+    spaces.bind(kPasid, {.root = iova(table.root())});
+    checker.bound(kPasid);
+  }
+  TranslationRequest request(uint64_t va = kVa, Access access = Access::Read) {
+    TranslationRequest made;
+    made.pasid = kPasid;
+    made.va = gva(va);
+    made.access = access;
+    return made;
+  }
+  // As the page walk makes it of the page table as it is now.
+  TlbEntry fill(uint64_t began) {
+    TlbEntry entry{.pasid = kPasid, .va = gva(kVa), .bytes = kPage};
+    entry.pte = table.entry(kVa);
+    entry.bus_address = entry.device_address = table.entry(kVa) & TANDEM_PTE_ADDRESS;
+    entry.write = table.entry(kVa) & TANDEM_PTE_WRITE;
+    checker.filled(entry, request(), began);
+    return entry;
+  }
+  void invalidate(uint64_t start, uint64_t end) {
+    checker.carried_out(kPasid, gva(start), gva(end));
+    checker.acknowledged(Source::Driver, kPasid, gva(start), gva(end), 1);
+  }
+  std::string key() { return host.check_reports.empty() ? "" : host.check_reports.back().key; }
+
+  FakeHost host{32 << 20, 4 << 20};
+  PageAllocator pages{host};
+  PageTableBuilder table{host, pages};
+  tandem_host_ops ops = host.ops();
+  MemoryPort memory{ops, &host, host.vram(), 4 << 20};
+  Host clock{ops, &host};
+  AddressSpaces spaces{16};
+  Checker checker{spaces, memory, clock};
+  uint64_t address = 0;
+};
+
+TEST_F(CheckerTest, AnEntryIsGoodUntilItsRangeIsAcknowledged) {
+  const TlbEntry entry = fill(checker.moment());
+  checker.used(entry, request());
+  invalidate(kVa + kPage, kVa + 2 * kPage);
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "");
+  invalidate(kVa, kVa + kPage);
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "X2.missed-level");
+}
+
+TEST_F(CheckerTest, AnEntryOfAWalkThatBeganBeforeIsNotGood) {
+  const uint64_t began = checker.moment();
+  invalidate(kVa, kVa + kPage);
+  const TlbEntry late = fill(began);
+  checker.used(late, request());
+  EXPECT_EQ(key(), "X2.fill-by-overlapping-walk");
+  const TlbEntry anew = fill(checker.moment());
+  host.check_reports.clear();
+  checker.used(anew, request());
+  EXPECT_EQ(key(), "");
+}
+
+TEST_F(CheckerTest, AUseIsJudgedOnceInARound) {
+  const TlbEntry entry = fill(checker.moment());
+  EXPECT_TRUE(checker.wants(entry));
+  checker.used(entry, request());
+  EXPECT_FALSE(checker.wants(entry));
+  checker.pass(1);
+  EXPECT_FALSE(checker.wants(entry));
+  invalidate(0, kPage);
+  EXPECT_TRUE(checker.wants(entry)) << "after an acknowledgement";
+  checker.used(entry, request());
+  checker.pass(1 << 20);
+  EXPECT_TRUE(checker.wants(entry)) << "after many ticks";
+}
+
+TEST_F(CheckerTest, AChangedPageTableIsCountedUntilTheInvalidationComes) {
+  const TlbEntry entry = fill(checker.moment());
+  table.entry(kVa) = 0;
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "");
+  EXPECT_EQ(checker.counter(TANDEM_CHECK_STALE_USES), 1u);
+}
+
+TEST_F(CheckerTest, AnEntryThatMisquotesItsPageTableIsReported) {
+  TlbEntry entry = fill(checker.moment());
+  entry.bus_address += kPage;
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "X2.wrong-translation");
+}
+
+TEST_F(CheckerTest, VideoMemoryMustBeAllocated) {
+  table.map(kVa, 0x3000, kReadWrite | PageTableBuilder::aperture(TANDEM_APERTURE_VRAM));
+  TlbEntry entry = fill(checker.moment());
+  entry.aperture = TANDEM_APERTURE_VRAM;
+  entry.bus_address = entry.device_address = 0x3000;
+  checker.vram().set(3, 1, VramPages::State::Ready, 5);
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "");
+  checker.vram().set(3, 1, VramPages::State::Free, 0);
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "X3.vram-use-after-free");
+}
+
+TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
+  struct Truth final : TruthSource {
+    std::optional<Finding> judge(const UsedTranslation& used) override {
+      asked.push_back(used.request.va.value);
+      return Finding{"X1.test", "not so", {}};
+    }
+    std::vector<uint64_t> asked;
+  } truth;
+  checker.set_truth(&truth);
+  checker.used(fill(checker.moment()), request(kVa + 8));
+  EXPECT_EQ(truth.asked, std::vector<uint64_t>{kVa + 8});
+  EXPECT_EQ(key(), "X1.test");
+}
+
+TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
+  const TlbEntry entry = fill(checker.moment());
+  checker.ended(kPasid);
+  spaces.unbind(kPasid);
+  spaces.bind(kPasid, {.root = iova(table.root())});
+  checker.bound(kPasid);
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "X10.use-after-unbind");
+}
+
+// The same work on two devices, one of them watched.
+TEST(Checker, ChangesNothingThatTheDeviceDoes) {
+  const auto counters_of = [](bool check) {
+    tandem_model_config config = small_config();
+    config.check = check;
+    config.walk_latency = 3;
+    TestDriver driver(config);
+    AqlProducer process(driver);
+    process.table.map_new(AqlProducer::kData, 16 * kPage);
+    for (int n = 0; n < 4; ++n) {
+      process.submit(process.dispatch(process.load_kernel(kernels::store_ids()), 2048, 64));
+      driver.run(50);
+      driver.invalidate(1, AqlProducer::kData, AqlProducer::kData + kPage);
+    }
+    driver.settle();
+    std::vector<uint64_t> counters;
+    for (uint32_t n = 0; n < TANDEM_COUNTER_COUNT; ++n) counters.push_back(driver.counter(static_cast<tandem_counter>(n)));
+    EXPECT_EQ(driver.check_counter(TANDEM_CHECK_USES) > 0, check);
+    return counters;
+  };
+  EXPECT_EQ(counters_of(true), counters_of(false));
+}
+
+TEST(Checker, TheMonitorShowsItsCounters) {
+  TestDriver driver;
+  std::string text;
+  EXPECT_TRUE(tandem_model_describe(driver.model(), "checker", [](void* to, const char* part) { *static_cast<std::string*>(to) += part; }, &text));
+  EXPECT_NE(text.find("check-violations 0\n"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tandem::test

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check/history.h"
+
+#include <gtest/gtest.h>
+
+namespace tandem::test {
+namespace {
+
+Event event(EventKind kind, uint64_t moment, uint64_t start, uint64_t bytes) {
+  Event made{.kind = kind};
+  made.moment = moment;
+  made.start = gva(start);
+  made.bytes = bytes;
+  return made;
+}
+
+TEST(History, TheChainOfARangeIsInOrderAndHasTheYoungest) {
+  History history;
+  history.note(pasid(1), event(EventKind::Received, 1, 0x1000, 0x1000));
+  history.note(pasid(1), event(EventKind::Filled, 2, 0x1000, 0x1000));
+  history.note(pasid(1), event(EventKind::Filled, 3, 0x9000, 0x1000));
+  history.note(pasid(2), event(EventKind::Received, 4, 0x1000, 0x1000));
+  history.note(pasid(1), event(EventKind::Acknowledged, 5, 0, 0));
+  const auto all = history.chain(pasid(1), gva(0x1000), 1, 10);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].moment, 1u);
+  EXPECT_EQ(all[1].moment, 2u);
+  EXPECT_EQ(all[2].moment, 5u);
+  EXPECT_EQ(history.chain(pasid(1), gva(0x1000), 1, 1).front().moment, 5u);
+}
+
+TEST(History, ManyFillsDoNotPushOutInvalidations) {
+  History history;
+  history.note(pasid(1), event(EventKind::Received, 1, 0x1000, 0x1000));
+  for (uint64_t moment = 2; moment < 2000; ++moment) history.note(pasid(1), event(EventKind::Filled, moment, 0x1000, 0x1000));
+  EXPECT_EQ(history.chain(pasid(1), gva(0x1000), 1, 10000).front().moment, 1u);
+  EXPECT_NE(history.find(pasid(1), 1999), nullptr);
+  EXPECT_EQ(history.find(pasid(1), 2), nullptr) << "old fills are gone";
+}
+
+}  // namespace
+}  // namespace tandem::test
