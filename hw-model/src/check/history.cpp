@@ -2,6 +2,7 @@
 #include "check/history.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/names.h"
 #include "base/text.h"
@@ -19,6 +20,16 @@ bool is_fill(EventKind kind) { return kind == EventKind::Filled || kind == Event
 bool concerns(const Event& event, Gva start, uint64_t bytes) {
   if (event.bytes == 0) return true;  // the whole address space
   return ranges_overlap(event.start.value, event.bytes, start.value, bytes);
+}
+
+// Replays are of the whole address space: only those that may have answered a fault of the range tell something.
+void drop_replays_of_others(std::vector<Event>& chain) {
+  bool fault_waits = false;
+  std::erase_if(chain, [&](const Event& event) {
+    if (event.kind == EventKind::Replayed) return !std::exchange(fault_waits, false);
+    fault_waits |= event.kind == EventKind::Faulted;
+    return false;
+  });
 }
 
 std::string what_happened(const Event& event) {
@@ -72,6 +83,7 @@ std::vector<Event> History::chain(Pasid pasid, Gva start, uint64_t bytes, size_t
   space->second.fills.for_each(take);
   space->second.others.for_each(take);
   std::stable_sort(chain.begin(), chain.end(), [](const Event& a, const Event& b) { return a.moment < b.moment; });
+  drop_replays_of_others(chain);
   if (chain.size() > most) chain.erase(chain.begin(), chain.end() - static_cast<std::ptrdiff_t>(most));
   return chain;
 }

@@ -29,6 +29,19 @@ TEST(History, TheChainOfARangeIsInOrderAndHasTheYoungest) {
   EXPECT_EQ(history.chain(pasid(1), gva(0x1000), 1, 1).front().moment, 5u);
 }
 
+TEST(History, OnlyReplaysThatMayAnswerAFaultOfTheRangeAreShown) {
+  History history;
+  history.note(pasid(1), event(EventKind::Replayed, 1, 0, 0));
+  history.note(pasid(1), event(EventKind::Faulted, 2, 0x1000, 1));
+  history.note(pasid(1), event(EventKind::Faulted, 3, 0x9000, 1));
+  history.note(pasid(1), event(EventKind::Replayed, 4, 0, 0));
+  history.note(pasid(1), event(EventKind::Replayed, 5, 0, 0));
+  const auto chain = history.chain(pasid(1), gva(0x1000), 0x1000, 10);
+  ASSERT_EQ(chain.size(), 2u);
+  EXPECT_EQ(chain[0].moment, 2u);
+  EXPECT_EQ(chain[1].moment, 4u);
+}
+
 TEST(History, ManyFillsDoNotPushOutInvalidations) {
   History history;
   history.note(pasid(1), event(EventKind::Received, 1, 0x1000, 0x1000));
