@@ -109,8 +109,11 @@ void Checker::note(Pasid pasid, Event event) {
 
 // ---- translations ----
 
-void Checker::filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began) {
-  entry.began = began;
+// The page of the access rests on the whole walk. The other pages of a larger entry rest on nothing but the leaf, which is read last: an
+// invalidation of one of them alone does not concern a walk that has not come there yet.
+void Checker::filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began, uint64_t read) {
+  const Gva page = request.va.align_down(TANDEM_PAGE_BYTES);
+  entry.began = invalidated_since(entry.pasid, began, page, TANDEM_PAGE_BYTES) ? began : read;
   entry.filled = ++moment_;
   entry.judged = 0;
   ++counters_[TANDEM_CHECK_FILLS];
@@ -120,7 +123,7 @@ void Checker::filled(TlbEntry& entry, const TranslationRequest& request, uint64_
                      .start = entry.va,
                      .bytes = entry.bytes,
                      .a = entry.device_address,
-                     .b = began});
+                     .b = entry.began});
   faults_.succeeded(entry);
   if (truth_)
     if (const auto finding = truth_->judge_fill({entry, request})) violated(*finding, request, &entry, entry.bytes);
@@ -418,7 +421,7 @@ std::string Checker::text_of_entry(const TlbEntry& entry) const {
   std::string text = text_of_range(entry.va, entry.bytes) +
                      format(" -> %s %#llx, %s%s", aperture_name(entry.aperture), static_cast<ull>(entry.device_address),
                             entry.write ? "read and write" : "read only", entry.atomic ? ", atomics" : "");
-  text += format("; its walk began at moment %llu, it was filled at moment %llu", static_cast<ull>(entry.began),
+  text += format("; it rests on what was read from moment %llu on, and was filled at moment %llu", static_cast<ull>(entry.began),
                  static_cast<ull>(entry.filled));
   if (const Event* fill = history_.find(entry.pasid, entry.filled))
     text += format(", at about %.3f ms", static_cast<double>(fill->time_ns) / 1e6);

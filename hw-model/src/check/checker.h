@@ -55,8 +55,8 @@ class Checker final : private ReportSink {
   // False: the entry was judged in this round.
   bool wants(const TlbEntry& entry) const { return entry.judged != round_; }
   void used(const TlbEntry& entry, const TranslationRequest& request);
-  // An entry is made: of a walk, or of an answer of the IOMMU, that began at `began`.
-  void filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began);
+  // An entry is made: of a walk, or of an answer of the IOMMU, that began at `began`, and read the leaf at `read`.
+  void filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began, uint64_t read);
   // Done now by a translation that was found at that moment: stored, read, moved, executed.
   void done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment);
 

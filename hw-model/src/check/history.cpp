@@ -38,11 +38,11 @@ std::string what_happened(const Event& event) {
     case EventKind::Bound: return format("the address space was bound for process %llu", static_cast<ull>(event.seqno));
     case EventKind::Unbound: return "the address space was unbound";
     case EventKind::Filled:
-      return format("a page walk that began at moment %llu made an entry of %s, leading to %#llx",
-                    static_cast<ull>(event.b), range.c_str(), static_cast<ull>(event.a));
+      return format("a page walk made an entry of %s, leading to %#llx, of what it read from moment %llu on",
+                    range.c_str(), static_cast<ull>(event.a), static_cast<ull>(event.b));
     case EventKind::Answered:
-      return format("the IOMMU answered a request of moment %llu with %s, leading to %#llx", static_cast<ull>(event.b),
-                    range.c_str(), static_cast<ull>(event.a));
+      return format("the IOMMU answered with %s, leading to %#llx, a request of moment %llu", range.c_str(),
+                    static_cast<ull>(event.a), static_cast<ull>(event.b));
     case EventKind::Received:
       return format("invalidation %llu of %s came from the driver, cause: %s", static_cast<ull>(event.seqno), range.c_str(),
                     cause_name(event.detail));

@@ -91,7 +91,7 @@ std::optional<Atc::Reply> Atc::answer(uint64_t id, const tandem_ats_answer& answ
     return reply;
   }
   reply.kind = Reply::Kind::Entry;
-  if (Checker* check = memory_.checker()) check->filled(reply.entry, asked.first, asked.began);
+  if (Checker* check = memory_.checker()) check->filled(reply.entry, asked.first, asked.began, asked.began);
   entries_.insert(reply.entry);
   return reply;
 }

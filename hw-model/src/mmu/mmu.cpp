@@ -136,7 +136,8 @@ std::optional<TranslationResult> Mmu::fault_at_read_only_entry(const Translation
 
 // One entry. What the walk finds rests on nothing older than its first, however long ago it was asked for or sent back.
 bool Mmu::fetch(Miss& miss) {
-  if (miss.walk.at_root()) miss.began = moment();
+  miss.read = moment();
+  if (miss.walk.at_root()) miss.began = miss.read;
   return miss.walk.fetch(tables_);
 }
 
@@ -147,7 +148,7 @@ PageWalk::Step Mmu::resolve(Miss& miss) {
     miss.walk.restart();
     ++counters_[TANDEM_COUNTER_WALK_RESTARTS];
   }
-  if (check_ && step == PageWalk::Step::Found) check_->filled(miss.walk.entry(), miss.request, miss.began);
+  if (check_ && step == PageWalk::Step::Found) check_->filled(miss.walk.entry(), miss.request, miss.began, miss.read);
   return step;
 }
 

@@ -100,7 +100,8 @@ class Mmu final : public Translator {
     Stage stage = Stage::LookingInL2;
     uint64_t due = 0;
     uint64_t began_ns = 0;
-    uint64_t began = 0;  // the checker's moment from which on the walk has read
+    uint64_t began = 0;  // the checker's moments: of the first entry that the walk has read,
+    uint64_t read = 0;   // and of the last
     PageWalk walk;
     std::vector<Waiter> waiters;
   };

@@ -33,7 +33,7 @@ struct CheckerTest : ::testing::Test {
     entry.pte = table.entry(kVa);
     entry.bus_address = entry.device_address = table.entry(kVa) & TANDEM_PTE_ADDRESS;
     entry.write = table.entry(kVa) & TANDEM_PTE_WRITE;
-    checker.filled(entry, request(), began);
+    checker.filled(entry, request(), began, began);
     return entry;
   }
   void invalidate(uint64_t start, uint64_t end) {
@@ -74,6 +74,22 @@ TEST_F(CheckerTest, AnEntryOfAWalkThatBeganBeforeIsNotGood) {
   host.check_reports.clear();
   checker.used(anew, request());
   EXPECT_EQ(key(), "");
+}
+
+// A walk of one page of a group, which is cut by an invalidation of the group's first page before it reads its leaf.
+TEST_F(CheckerTest, TheOtherPagesOfALargerEntryRestOnTheLeafAlone) {
+  table.map_group(kVa, pages.take(1 << 16, 1 << 16));
+  const auto fill_group = [&](uint64_t invalidated) {
+    TlbEntry entry{.pasid = kPasid, .va = gva(kVa), .bytes = 1 << 16};
+    const uint64_t began = checker.moment();
+    invalidate(invalidated, invalidated + kPage);
+    checker.filled(entry, request(kVa + 9 * kPage), began, checker.moment());
+    host.check_reports.clear();
+    checker.used(entry, request(kVa + 9 * kPage));
+    return key();
+  };
+  EXPECT_EQ(fill_group(kVa), "");
+  EXPECT_EQ(fill_group(kVa + 9 * kPage), "X2.fill-by-overlapping-walk");
 }
 
 TEST_F(CheckerTest, AUseIsJudgedOnceInARound) {
