@@ -124,6 +124,12 @@ def round_count(text):
     return int(text)
 
 
+def seed(text):
+    if not text.isdigit() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to {(1 << 64) - 1}")
+    return int(text)
+
+
 def seconds(text):
     try:
         value = float(text)
@@ -143,8 +149,8 @@ def add_machine_options(parser):
     group.add_argument("--iommu", choices=("off", "passthrough", "on"), default="off",
                        help="an IOMMU in front of the GPU: none; one that leaves the driver's own DMA alone, as --translation sva brings "
                        "along; or one that translates all of it (default off)")
-    group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
-                       help="processors of the guest (default %(default)s)")
+    group.add_argument("--cpus", type=cpu_count, metavar="N",
+                       help=f"processors of the guest (default {machine.DEFAULT_CPUS}; 1 where runs must repeat)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
                        help="memory of the guest (default %(default)s)")
     group.add_argument("--kernel", default="default", metavar="NAME",
@@ -152,7 +158,11 @@ def add_machine_options(parser):
     group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
                        help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
-    group.add_argument("--deterministic", action="store_true", help="one thread and virtual time: the same run every time")
+    group.add_argument("--deterministic", action="store_true", help="one thread and virtual time; with run: the same run every time")
+    group.add_argument("--seed", type=seed, metavar="N",
+                       help="for every choice that the hardware leaves open (default 1); programs see it as TANDEM_SEED")
+    group.add_argument("--hostile", type=seed, metavar="SEED",
+                       help="the GPU delays, reorders and splits whatever it is allowed to, chosen by SEED")
     group.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
                        help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
     group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE; a second GPU writes to one named after it")
@@ -168,6 +178,11 @@ def add_program_options(parser):
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
 
 
+def add_file_option(group):
+    group.add_argument("--file", action="append", default=[], metavar="PATH",
+                       help="a file or directory that the program needs: a deterministic guest sees no other one of this machine")
+
+
 def _subparser(subparsers, name, summary, epilog, handler):
     parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=epilog,
                                    formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -180,6 +195,9 @@ def _add_run(subparsers):
                         "run:run_command")
     add_program_options(parser)
     add_machine_options(parser)
+    group = parser.add_argument_group("runs that can be had again")
+    group.add_argument("--record", metavar="FILE", help="a deterministic run that './tandem replay FILE' does again exactly")
+    add_file_option(group)
     parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that nothing reaches from outside while it runs, so that it does the same thing each time.
+
+Its programs stand in its initramfs (program_image.py), its orders and the program's input in a piece of memory (the script), and
+what it prints goes to a file, which this module reads as it grows. There is no 9p and no way to type something in. The same
+frames as ever (wire.py) are in script and file.
+"""
+import os
+import time
+
+from . import machine, wire
+from .boot import POWER_OFF_TIMEOUT_S, RECEIVE_BYTES, Guest, GuestDied
+from .guest_image import ensure_initramfs
+from .status import GUEST_LOST, FrontendError, UsageError
+
+POLL_S = 0.01
+TICK_S = 0.5
+
+
+def script(programs_frames):
+    """The script's bytes. Raises UsageError when there is more to say than the guest has room for."""
+    body = b"".join(programs_frames)
+    data = wire.script_header(len(body)) + body
+    if len(data) > machine.SCRIPT_BYTES:
+        raise UsageError(f"standard input and arguments are {len(body)} bytes; a deterministic guest takes at most "
+                         f"{machine.SCRIPT_BYTES >> 20} MiB. Give a file with --file and let the program read that")
+    return data
+
+
+def orders(modules, program, standard_input):
+    """The frames for one program: load the modules, run it, power off."""
+    frames = [wire.insmod(f"/modules/{name}", parameters) for name, parameters in modules]
+    frames.append(program.start_frame())
+    for start in range(0, len(standard_input), wire.INPUT_WINDOW):
+        frames.append(wire.input_bytes(standard_input[start:start + wire.INPUT_WINDOW]))
+    return [*frames, wire.input_bytes(b""), wire.power_off()]
+
+
+def prepare_script(path, data=b""):
+    """The file behind the script's memory, in which `data` stands."""
+    with open(path, "wb") as file:
+        file.write(data or wire.script_header(0))
+        file.truncate(machine.SCRIPT_BYTES)
+
+
+class SealedGuest(Guest):
+    """One sealed guest, whose whole life is the script: start(), follow(), and it has powered itself off."""
+
+    def __init__(self, config, artifacts, image, script_bytes, keep_console=None, **sealed):
+        super().__init__(config, artifacts, keep_console)
+        self._image = image
+        self._script = script_bytes
+        self._sealed = machine.Sealed(script=str(self.directory / "script"), output=str(self.directory / "output"), **sealed)
+        self._output = None
+
+    def start(self):
+        prepare_script(self._sealed.script, self._script)
+        open(self._sealed.output, "wb").close()
+        self._output = open(self._sealed.output, "rb")  # closed by close()
+        self._start_qemu(self.write_initramfs(), None, self._sealed)
+        return self
+
+    def write_initramfs(self):
+        """What every guest boots from, followed by the programs: the kernel unpacks one archive after the other."""
+        base = ensure_initramfs(self.artifacts.busybox, self._modules())
+        path = self.directory / "initramfs"
+        path.write_bytes(base.read_bytes() + self._image)
+        return path
+
+    def close(self):
+        super().close()
+        if self._output is not None:
+            self._output.close()
+
+    def _receive_bytes(self, timeout):
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = self._process.poll() is not None
+            data = self._output.read(RECEIVE_BYTES)
+            if data or ended:
+                return data
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(POLL_S)
+
+    def follow(self, sink, timeout=None, on_tick=None):
+        """Pass on what the program prints until it has ended; returns its wire.Ending. Raises GuestDied."""
+        deadline = time.monotonic() + timeout if timeout else None
+        while deadline is None or time.monotonic() < deadline:
+            if on_tick:
+                on_tick()
+            for kind, payload in self.receive(TICK_S if deadline is None else max(0.0, min(TICK_S, deadline - time.monotonic()))):
+                ending = self._handle(kind, payload, sink)
+                if ending is not None:
+                    return ending
+            self._check_boot()
+        raise self.timeout(timeout)
+
+    def _handle(self, kind, payload, sink):
+        if kind == wire.FRAME_OUTPUT:
+            sink.output(payload)
+        elif kind == wire.FRAME_ERROR:
+            sink.error(payload)
+        elif kind == wire.FRAME_ANSWER and wire.parse_int(payload):
+            raise FrontendError(f"a kernel module does not load: {os.strerror(wire.parse_int(payload))} (in the guest)", GUEST_LOST,
+                                self.console_tail())
+        return wire.parse_ending(payload) if kind == wire.FRAME_ENDED else None
+
+    def _check_boot(self):
+        limit = self._boot_limit()
+        if self.ready is None and time.monotonic() - self.started_at > limit:
+            raise self._boot_failure(limit)
+
+    def wait_for_power_off(self):
+        """After follow(): the guest ends by itself. Log records that were still on their way are taken along."""
+        deadline = time.monotonic() + POWER_OFF_TIMEOUT_S * self._scale()
+        try:
+            while time.monotonic() < deadline:
+                for _frame in self.receive(POLL_S):
+                    pass
+        except GuestDied as death:
+            if death.kind == "panic":
+                raise
+
+
+def read_standard_input():
+    """All of it, before anything boots: a program of this guest cannot wait for more. A terminal has nothing to say."""
+    try:
+        if os.isatty(0):
+            return b""
+        with os.fdopen(os.dup(0), "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
