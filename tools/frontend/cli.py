@@ -48,6 +48,18 @@ examples:
 
 {TABLE}"""
 
+REPLAY_EPILOG = f"""\
+The same output, the same trace, the same exit status. Kernel, QEMU and hardware model must be those of the recording; the guest's
+files are in FILE. docs/replay.md tells how to debug guest and GPU this way.
+
+examples:
+  ./tandem run --record case.rec --seed 7 --hostile 7 churn
+  ./tandem replay case.rec
+  ./tandem replay case.rec --trace case.trace        then: ./tandem trace show case.trace
+  ./tandem replay case.rec --gdb                     then, elsewhere: gdb -ex 'target remote 127.0.0.1:1234'
+
+{TABLE}"""
+
 SHELL_EPILOG = """\
 The shell runs as root. /dev/tandem0 is the GPU, /tandem/bin holds the workloads, /sys/kernel/debug the driver's statistics,
 this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D. Ctrl-]
@@ -121,6 +133,12 @@ def gpu_count(text):
 def round_count(text):
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 100")
+    return int(text)
+
+
+def port_number(text):
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 1 to 65535")
     return int(text)
 
 
@@ -202,6 +220,16 @@ def _add_run(subparsers):
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
 
+def _add_replay(subparsers):
+    parser = _subparser(subparsers, "replay", "do a recorded run again, exactly", REPLAY_EPILOG, "recording:replay_command")
+    parser.add_argument("recording", metavar="FILE", help="what './tandem run --record FILE ...' has written")
+    parser.add_argument("--gdb", nargs="?", type=port_number, const=1234, metavar="PORT",
+                        help="wait for gdb at the guest's first instruction (default port 1234)")
+    parser.add_argument("--trace", metavar="FILE", help="write the GPU's trace to FILE")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
+    parser.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
+
+
 def _add_shell(subparsers):
     parser = _subparser(subparsers, "shell", "open a shell in a guest with the GPU", SHELL_EPILOG, "shell:shell_command")
     parser.add_argument("-c", dest="command", metavar="COMMANDS", help="run these shell commands and leave")
@@ -252,7 +280,7 @@ def build_parser():
     parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=True)
-    for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
+    for add in (_add_setup, _add_run, _add_replay, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
         add(subparsers)
     return parser
 

@@ -68,9 +68,9 @@ def modules_of(config, artifacts):
     return [("tandem.ko", "")] if config.gpu_present and artifacts.driver_ko else []
 
 
-def run_job(job, artifacts, sink, timeout=None, keep_console=None, **sealed_options):
+def run_script(job, script, artifacts, sink, timeout=None, keep_console=None, **sealed_options):
     """Boot, run, power off; returns the exit status."""
-    with sealed.SealedGuest(job.config, artifacts, job.image, job.script(), keep_console, **sealed_options) as guest:
+    with sealed.SealedGuest(job.config, artifacts, job.image, script, keep_console, **sealed_options) as guest:
         guest.start()
         with boot_refusal(guest, job.config, artifacts):
             ending = guest.follow(sink, timeout)
@@ -87,4 +87,4 @@ def deterministic_command(args):
     if args.record:
         from .recording import record
         return record(args, job, artifacts)
-    return run_job(job, artifacts, StandardStreams(), args.timeout, args.keep_console)
+    return run_script(job, job.script(), artifacts, StandardStreams(), args.timeout, args.keep_console)

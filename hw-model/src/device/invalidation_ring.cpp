@@ -19,10 +19,11 @@ Gva last_byte_end(const tandem_invalidate& entry) {
 
 }  // namespace
 
-InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces,
+InvalidationRing::InvalidationRing(uint32_t latency, Hostile& hostile, const MemoryPort& memory, const AddressSpaces& spaces,
                                    Invalidator& invalidator, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
                                    const Host& host)
     : latency_(latency),
+      hostile_(hostile),
       memory_(memory),
       spaces_(spaces),
       invalidator_(invalidator),
@@ -74,7 +75,8 @@ bool InvalidationRing::fetch(uint64_t now) {
   const uint64_t put_ns = time_of_put(ring_.get);
   status_.invalidate_get(++ring_.get);
   last_seqno_ = entry.seqno;
-  under_way_.push_back({entry, now + latency_, put_ns});
+  under_way_.push_back({entry, now + latency_ + hostile_.delay(), put_ns});
+  if (hostile_.sometimes(4)) kill_a_part_early(entry);
   trace_received(entry);
   return true;
 }
@@ -85,6 +87,13 @@ bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
   if (entry.flags & TANDEM_INVALIDATE_ALL) return true;
   const bool aligned = entry.start % TANDEM_PAGE_BYTES == 0 && entry.end % TANDEM_PAGE_BYTES == 0;
   return aligned && entry.start < entry.end && entry.end <= TANDEM_VA_LIMIT;
+}
+
+// Hostile timing: a part of the range goes before the rest does. What comes back into the TLBs meanwhile goes with the rest.
+void InvalidationRing::kill_a_part_early(const tandem_invalidate& entry) {
+  const Gva start = first_byte(entry);
+  const uint64_t pages = (last_byte_end(entry) - start) / TANDEM_PAGE_BYTES;
+  invalidator_.carry_out(Pasid{{entry.pasid}}, start, gva(start.value + hostile_.part(pages) * TANDEM_PAGE_BYTES));
 }
 
 void InvalidationRing::acknowledge(const UnderWay& under_way) {

@@ -11,6 +11,7 @@
  *   tandem-ats.c      what the GPU asks of the IOMMU, and what that takes back
  *   tandem-fabric.c   the link between GPUs: peers and their memory
  *   tandem-trace.c    trace file and trace events
+ *   tandem-migration.c  saved state
  *   tandem-monitor.c  "info tandem", counters
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -98,6 +99,7 @@ typedef struct TandemTrace {
 
     int fd;                   /* -1: no file */
     uint64_t records;         /* taken since the header; device lock */
+    uint64_t last_ns;         /* time of the last one; device lock */
     uint8_t *filling;         /* buffer being filled; device lock */
     size_t filled;            /* bytes in it; device lock */
 
@@ -160,12 +162,16 @@ struct TandemGpu {
     TandemFabric fabric;
     TandemTrace trace;
 
+    uint8_t *saved;             /* the model's state while it is migrated */
+    uint32_t saved_bytes;
+
     Notifier exit_notifier;
-    Error *migration_blocker;
 };
 
 /* The name the user gave the device, for messages. */
 const char *tandem_gpu_name(TandemGpu *s);
+/* BQL held: the device's state has been replaced. */
+void tandem_gpu_loaded(TandemGpu *s);
 /* The page of video memory is poisoned from now on. */
 bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp);
 
@@ -190,6 +196,8 @@ void tandem_enter(TandemGpu *s);
 void tandem_leave(TandemGpu *s);
 /* The model may have something to do.  Device lock held. */
 void tandem_kick(TandemGpu *s);
+/* After migration: what was raised and not delivered is delivered. */
+void tandem_exec_loaded(TandemGpu *s);
 
 /* Host operations of the model: called under the device lock. */
 void tandem_exec_interrupt(void *opaque, uint32_t vector);
@@ -256,6 +264,9 @@ bool tandem_trace_is_filling_up(TandemGpu *s);
 bool tandem_trace_hand_over(TandemGpu *s);
 /* Device lock not held. */
 void tandem_trace_write(TandemGpu *s);
+
+/* tandem-migration.c */
+extern const VMStateDescription tandem_gpu_vmstate;
 
 /* tandem-monitor.c */
 void tandem_monitor_class_init(ObjectClass *klass);
