@@ -60,6 +60,18 @@ examples:
 
 {TABLE}"""
 
+EXPLORE_EPILOG = """\
+A violation is a failing exit status, a complaint of the guest's kernel, a panic or a hang, or anything that QEMU reports. Each
+distinct one is told once, with the command that reproduces it. The exit status is 1 if there was one, else 0.
+
+Seeds can be shared out: by --slice, or by GTEST_TOTAL_SHARDS and GTEST_SHARD_INDEX, as job arrays set them.
+
+examples:
+  ./tandem explore churn --runs 1000
+  ./tandem explore --translation sva --runs 200 vecadd
+  GTEST_TOTAL_SHARDS=16 GTEST_SHARD_INDEX=$SLURM_ARRAY_TASK_ID ./tandem explore --runs 10000 mm_fork_test
+"""
+
 SHELL_EPILOG = """\
 The shell runs as root. /dev/tandem0 is the GPU, /tandem/bin holds the workloads, /sys/kernel/debug the driver's statistics,
 this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D. Ctrl-]
@@ -220,6 +232,30 @@ def _add_run(subparsers):
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
 
 
+def positive(text):
+    if not text.isdigit() or not 1 <= int(text) <= 10_000_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 10000000")
+    return int(text)
+
+
+def _add_explore(subparsers):
+    parser = _subparser(subparsers, "explore", "run a workload with many seeds and hostile timing, from a snapshot, on all cores",
+                        EXPLORE_EPILOG, "explore:explore_command")
+    parser.add_argument("--runs", type=positive, default=100, metavar="N", help="how many seeds (default %(default)s)")
+    parser.add_argument("--first-seed", type=seed, default=1, metavar="N", help="the first of them (default %(default)s)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="guests at a time (default: one for each core)")
+    parser.add_argument("--slice", metavar="I/N", help="only the I-th of N shares of the seeds, as meson test --slice")
+    parser.add_argument("--guest-seconds", type=positive, default=120, metavar="S",
+                        help="a program that takes longer by the guest's own clock hangs (default %(default)s)")
+    parser.add_argument("--no-hostile", action="store_true", help="seeds, but no hostile timing")
+    add_program_options(parser)
+    add_machine_options(parser)
+    add_file_option(parser)
+    parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    parser.set_defaults(record=None)
+
+
 def _add_replay(subparsers):
     parser = _subparser(subparsers, "replay", "do a recorded run again, exactly", REPLAY_EPILOG, "recording:replay_command")
     parser.add_argument("recording", metavar="FILE", help="what './tandem run --record FILE ...' has written")
@@ -280,7 +316,7 @@ def build_parser():
     parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=True)
-    for add in (_add_setup, _add_run, _add_replay, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
+    for add in (_add_setup, _add_run, _add_replay, _add_explore, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
         add(subparsers)
     return parser
 

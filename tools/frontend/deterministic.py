@@ -43,10 +43,10 @@ def seal(args):
 def job_of(args, artifacts):
     config = machine_config(args)
     config.trace = config.trace or os.devnull  # the driver sees whether there is one, and says more
-    variables = guest_variables(args)
+    variables = guest_variables(args, environment={})  # nothing of this session: only what the user sets with --env
     catalogue = workloads.load(artifacts.guest_dir)
     path, arguments = workloads.resolve(args.target, args.arguments, catalogue)
-    directory = workloads.guest_path(os.getcwd())
+    directory = "/tmp" if path.startswith(workloads.GUEST_STAGE) else workloads.guest_path(os.getcwd())
     return Job(config, Program(path, arguments, directory, variables), image_of(args, artifacts, path, directory, variables),
                sealed.read_standard_input(), modules_of(config, artifacts))
 

@@ -65,6 +65,7 @@ class Sealed:
     script: str
     output: str
     snapshots: bool = False  # it stops where a snapshot can be taken
+    incoming: str = ""       # the file of a snapshot to go on from
     log: tuple = ()          # ("record" or "replay", file): QEMU's own log of what is not computed
 
 
@@ -170,6 +171,7 @@ def host_connection(control_fd, sealed):
         *SEALED_MACHINE, *control_port(f"file,id=control,path={escape(sealed.output)}", ",ioeventfd=off"),
         "-object", f"memory-backend-file,id=script,size={SCRIPT_BYTES},share=on,mem-path={escape(sealed.script)}",
         "-device", "ivshmem-plain,memdev=script,master=on",
+        *(["-S", "-incoming", f"file:{sealed.incoming}"] if sealed.incoming else []),
         "-device", "pvpanic-pci", "-action", f"panic={'pause' if sealed.snapshots else 'none'}",
     ]
 

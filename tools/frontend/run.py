@@ -57,7 +57,7 @@ def machine_config(args, trace=None):
         hostile=args.hostile)
 
 
-def guest_variables(args):
+def guest_variables(args, environment=os.environ):
     """The environment of programs in the guest: little of the host's, so that runs are alike on every machine."""
     variables = {
         "PATH": "/tandem/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/guest-bin",
@@ -65,7 +65,7 @@ def guest_variables(args):
     }
     if time_scale(args.kernel) != 1:
         variables["TANDEM_TIME_SCALE"] = str(time_scale(args.kernel))
-    for key, value in os.environ.items():
+    for key, value in environment.items():
         if key.startswith("TANDEM_") or key in PASSED_VARIABLES:
             variables.setdefault(key, value)
     if args.seed is not None:

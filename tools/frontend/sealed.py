@@ -6,6 +6,7 @@ what it prints goes to a file, which this module reads as it grows. There is no 
 frames as ever (wire.py) are in script and file.
 """
 import os
+import threading
 import time
 
 from . import machine, wire
@@ -14,7 +15,20 @@ from .guest_image import ensure_initramfs
 from .status import GUEST_LOST, FrontendError, UsageError
 
 POLL_S = 0.01
+STOPPED_BY_GUEST = "guest-panicked"  # what QEMU calls it when init uses the pvpanic device
 TICK_S = 0.5
+
+
+_running = set()  # guests of all threads of this process
+_running_lock = threading.Lock()
+
+
+def end_all():
+    """Another thread's guests end now: what waits for them gets on."""
+    with _running_lock:
+        guests = list(_running)
+    for guest in guests:
+        guest.kill()
 
 
 def script(programs_frames):
@@ -58,11 +72,14 @@ class SealedGuest(Guest):
         self._patient = patient
         self._sealed = machine.Sealed(script=str(self.directory / "script"), output=str(self.directory / "output"), **sealed)
         self._output = None
+        self.uptime_ms = 0  # by the guest's own clock
 
     def start(self):
         prepare_script(self._sealed.script, self._script)
         open(self._sealed.output, "wb").close()
         self._output = open(self._sealed.output, "rb")  # closed by close()
+        with _running_lock:
+            _running.add(self)
         self._start_qemu(self._initramfs or self.write_initramfs(), None, self._sealed)
         return self
 
@@ -73,10 +90,55 @@ class SealedGuest(Guest):
         path.write_bytes(base.read_bytes() + self._image)
         return path
 
+    # --- snapshots ---------------------------------------------------------------------------------------------------------
+
+    def wait_for_snapshot(self):
+        """Until init has stopped the machine. Raises GuestDied."""
+        while self._qmp.status() != STOPPED_BY_GUEST:
+            for _frame in self.receive(POLL_S):
+                pass
+            self._check_boot()
+
+    def save(self, path):
+        """Write the machine's state to a file; the machine has stopped and stays so."""
+        self._qmp.save(path)
+        self._wait_for_migration("completed", "the booted guest cannot be saved")
+
+    def resume(self, script_bytes):
+        """Go on from the snapshot that the machine was started with, with these orders."""
+        while self._qmp.status() == "inmigrate":
+            self._check_loading()
+            time.sleep(POLL_S)
+        with open(self._sealed.script, "r+b") as file:
+            file.write(script_bytes)
+        self.note_sign_of_life()
+        self._qmp.go_on()
+
+    def _check_loading(self):
+        if self._process.poll() is not None:
+            raise self.death()
+
+    def _wait_for_migration(self, wanted, failure):
+        while True:
+            state, problem = self._qmp.migration()
+            if state == wanted:
+                return
+            if state in ("failed", "cancelled"):
+                raise FrontendError(f"{failure}: {problem or state}", GUEST_LOST, self.qemu_errors())
+            time.sleep(POLL_S)
+
+    # --- life --------------------------------------------------------------------------------------------------------------
+
     def close(self):
         super().close()
+        with _running_lock:
+            _running.discard(self)
         if self._output is not None:
             self._output.close()
+
+    def kill(self):
+        if self._process is not None:
+            self._process.kill()
 
     def _receive_bytes(self, timeout):
         deadline = time.monotonic() + timeout
@@ -89,18 +151,26 @@ class SealedGuest(Guest):
                 return None
             time.sleep(POLL_S)
 
-    def follow(self, sink, timeout=None, on_tick=None):
-        """Pass on what the program prints until it has ended; returns its wire.Ending. Raises GuestDied."""
+    def follow(self, sink, timeout=None, guest_seconds=None):
+        """Pass on what the program prints until it has ended; returns its wire.Ending. Raises GuestDied.
+
+        `guest_seconds` limits the time by the guest's own clock, which is the same on every host.
+        """
         deadline = time.monotonic() + timeout if timeout else None
         while deadline is None or time.monotonic() < deadline:
-            if on_tick:
-                on_tick()
+            if guest_seconds and self.uptime_ms > guest_seconds * 1000:
+                raise GuestDied("hang", f"the program does not end within {guest_seconds} s of the guest's time", GUEST_LOST, self.autopsy())
             for kind, payload in self.receive(TICK_S if deadline is None else max(0.0, min(TICK_S, deadline - time.monotonic()))):
                 ending = self._handle(kind, payload, sink)
                 if ending is not None:
                     return ending
             self._check_boot()
         raise self.timeout(timeout)
+
+    def _consume(self, kind, payload):
+        if kind in (wire.FRAME_READY, wire.FRAME_HEARTBEAT):
+            self.uptime_ms = wire.parse_ready(payload).uptime_ms
+        return super()._consume(kind, payload)
 
     def _handle(self, kind, payload, sink):
         if kind == wire.FRAME_OUTPUT:
