@@ -66,7 +66,7 @@ TEST(Hostile, WithoutASeedEveryAnswerIsThePlainOne) {
     EXPECT_FALSE(plain.sometimes(1));
     EXPECT_TRUE(plain.may(Hostile::Step::Copy, true, 5));
     EXPECT_FALSE(plain.may(Hostile::Step::Copy, false, 5));
-    EXPECT_FALSE(plain.puts_off(0));
+    EXPECT_FALSE(plain.puts_off());
   }
 }
 
@@ -76,10 +76,10 @@ TEST(Hostile, AStepIsPutOffOnceAndThenStaysOpen) {
     uint64_t now = static_cast<uint64_t>(round) * 100000;
     const uint64_t began = now;
     while (!hostile.may(Hostile::Step::Command, true, now)) {
-      EXPECT_TRUE(hostile.puts_off(now));
+      EXPECT_TRUE(hostile.puts_off());
       ASSERT_LT(++now - began, 8192u);
     }
-    EXPECT_FALSE(hostile.puts_off(now));
+    EXPECT_FALSE(hostile.puts_off());
     for (int n = 0; n < 50; ++n) EXPECT_TRUE(hostile.may(Hostile::Step::Command, true, now + 1));
     hostile.brought(Hostile::Step::Command, true);
   }
@@ -102,6 +102,20 @@ TEST(Hostile, TheSameSeedTellsTheSameStoryAndOthersTellOthers) {
     stories.insert(story);
   }
   EXPECT_GT(stories.size(), kSeeds / 2);
+}
+
+// One call lasts until there is nothing to do but wait for the driver: nothing that the device owes may be left by then.
+TEST(Hostile, ADeviceThatIsIdleOwesNothing) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    TestDriver driver(hostile_config(seed), 1 << 20);
+    AqlProducer process(driver);
+    process.submit(process.dispatch(process.load_kernel(kernels::store_ids())));
+    tandem_run_result result = TANDEM_RUN_READY;
+    for (int round = 0; round < 100 && result != TANDEM_RUN_IDLE; ++round) result = driver.run();
+    ASSERT_EQ(result, TANDEM_RUN_IDLE) << "seed " << seed;
+    EXPECT_EQ(driver.faults_waiting(), 1u) << "seed " << seed;
+    EXPECT_EQ(driver.host.interrupts_of(TANDEM_VECTOR_FAULT), 1u) << "seed " << seed;
+  }
 }
 
 TEST(Hostile, InvalidationsAreAcknowledgedInTheirOrder) {

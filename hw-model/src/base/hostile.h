@@ -45,10 +45,11 @@ class Hostile {
   // something about.
   bool may(Step step, bool wanted, uint64_t now) {
     if (!on_) return wanted;
-    uint64_t& opens = opens_[static_cast<size_t>(step)];
-    if (!wanted) opens = kIdle;
-    else if (opens == kIdle) opens = now + delay();
-    return wanted && opens <= now;
+    const auto at = static_cast<size_t>(step);
+    if (!wanted) opens_[at] = kIdle;
+    else if (opens_[at] == kIdle) opens_[at] = now + delay();
+    put_off_[at] = wanted && opens_[at] > now;
+    return wanted && !put_off_[at];
   }
   // It has brought something about: the next time is another matter.
   bool brought(Step step, bool something) {
@@ -56,18 +57,21 @@ class Hostile {
     return something;
   }
   // Some step is put off: it will go on by itself.
-  bool puts_off(uint64_t now) const {
-    return std::any_of(opens_.begin(), opens_.end(), [&](uint64_t opens) { return opens != kIdle && opens > now; });
-  }
+  bool puts_off() const { return std::find(put_off_.begin(), put_off_.end(), true) != put_off_.end(); }
   // What they would do has gone.
-  void reset() { opens_.fill(kIdle); }
+  void reset() {
+    opens_.fill(kIdle);
+    put_off_.fill(false);
+  }
 
  private:
   static constexpr uint64_t kIdle = ~0ULL;
+  static constexpr auto kSteps = static_cast<size_t>(Step::Count);
 
   const bool on_;
   Random random_;
-  std::array<uint64_t, static_cast<size_t>(Step::Count)> opens_;  // tick from which the step may, or kIdle
+  std::array<uint64_t, kSteps> opens_;  // tick from which the step may, or kIdle
+  std::array<bool, kSteps> put_off_;    // asked the last time, it might not
 };
 
 }  // namespace tandem

@@ -48,7 +48,7 @@ tandem_run_result Device::run(uint64_t budget) {
     if (!running()) break;
     if (host_.should_yield()) return TANDEM_RUN_READY;
     // Time does not jump over the pause of an atomic: it is there for others to use.
-    if (progress || ran || attention_.asked() || memory_.atomics().busy() || hostile_.puts_off(ticks_)) continue;
+    if (progress || ran || attention_.asked() || memory_.atomics().busy() || hostile_.puts_off()) continue;
     if (skip_to_next_event(end)) continue;
     return processor_.polling() ? TANDEM_RUN_WAIT : TANDEM_RUN_IDLE;
   }
