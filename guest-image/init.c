@@ -25,6 +25,7 @@
 #include "mounts.h"
 #include "port.h"
 #include "program.h"
+#include "script.h"
 
 #define HEARTBEAT_MS 1000
 #define KERNEL_LOG_RECORD 8192
@@ -110,6 +111,7 @@ static int load_module(const char *path, const char *parameters)
 
 static void power_off(void)
 {
+    pass_kernel_log();
     sync();
     reboot(RB_POWER_OFF);
 }
@@ -160,6 +162,15 @@ static void handle_host(void)
     }
 }
 
+/* Orders have no descriptor: each is taken as soon as what came before it is done. */
+static void follow_script(void)
+{
+    struct frame frame;
+
+    while (program_is_settled() && script_next(&frame))
+        handle_frame(&frame);
+}
+
 static void handle_dead_children(int signals)
 {
     struct signalfd_siginfo information;
@@ -179,13 +190,15 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void serve_forever(int signals)
+static void serve_forever(int signals, bool sealed)
 {
     enum { HOST, SIGNALS, KERNEL_LOG, PROGRAM };
     struct pollfd entries[PROGRAM + PROGRAM_POLL_ENTRIES];
 
     for (;;) {
-        entries[HOST] = (struct pollfd){.fd = port_fd(), .events = POLLIN};
+        if (sealed)
+            follow_script();
+        entries[HOST] = (struct pollfd){.fd = sealed ? -1 : port_fd(), .events = POLLIN};
         entries[SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
         entries[KERNEL_LOG] = (struct pollfd){.fd = kernel_log, .events = POLLIN};
         int count = program_poll_entries(&entries[PROGRAM]);
@@ -216,9 +229,18 @@ int main(void)
         fprintf(stderr, "init: no control port named %s: %s\n", TANDEM_PORT, strerror(-status));
         return EXIT_FAILURE;
     }
-    mount_host();
+    bool sealed = script_wanted();
+    if (sealed)
+        seal_initramfs();
+    else
+        mount_host();
     kernel_log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     send_ready();
-    serve_forever(signals);
+    status = sealed ? script_open() : 0;
+    if (status < 0) {
+        fprintf(stderr, "init: no script of what to do: %s\n", strerror(-status));
+        return EXIT_FAILURE;
+    }
+    serve_forever(signals, sealed);
     return EXIT_FAILURE;
 }

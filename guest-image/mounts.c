@@ -110,6 +110,12 @@ void mount_host(void)
     expose_top_level();
 }
 
+void seal_initramfs(void)
+{
+    if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL))
+        fprintf(stderr, "init: the initramfs stays writable: %s\n", strerror(errno));
+}
+
 static void make_parents(const char *path)
 {
     char prefix[PATH_MAX];

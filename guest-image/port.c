@@ -102,22 +102,30 @@ int port_fill(void)
     return count < 0 ? -errno : -EPIPE;
 }
 
-int port_next(struct frame *frame)
+int frame_take(const char *bytes, size_t available, struct frame *frame)
 {
     struct frame_header header;
-    size_t available = received_end - received_start;
 
     if (available < sizeof(header))
         return 0;
-    memcpy(&header, received + received_start, sizeof(header));
+    memcpy(&header, bytes, sizeof(header));
     if (header.length > FRAME_MAX_PAYLOAD)
         return -EPROTO;
     if (available - sizeof(header) < header.length)
         return 0;
     frame->type = header.type;
     frame->length = header.length;
-    frame->payload = received + received_start + sizeof(header);
-    received_start += sizeof(header) + header.length;
+    frame->payload = bytes + sizeof(header);
+    return (int)(sizeof(header) + header.length);
+}
+
+int port_next(struct frame *frame)
+{
+    int used = frame_take(received + received_start, received_end - received_start, frame);
+
+    if (used <= 0)
+        return used;
+    received_start += (size_t)used;
     return 1;
 }
 

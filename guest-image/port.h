@@ -16,7 +16,7 @@
 struct frame {
     uint32_t type;
     uint32_t length;
-    const char *payload; /* valid until the next call of port_fill() */
+    const char *payload; /* valid as long as the bytes that it was taken from: for the port, until the next port_fill() */
 };
 
 /* Find the port named TANDEM_PORT and open it, waiting for the device and for the host. Returns 0 or a negative errno. */
@@ -30,6 +30,9 @@ int port_fill(void);
 
 /* Take the next whole frame out of what port_fill() has read: 1 when there is one, 0 when more bytes are needed. */
 int port_next(struct frame *frame);
+
+/* Decode the frame that these bytes begin with: returns its size, 0 when more bytes are needed, or -EPROTO. */
+int frame_take(const char *bytes, size_t available, struct frame *frame);
 
 /* Send one frame. A host that is gone is not an error: init notices it when it reads. */
 void port_send(uint32_t type, const void *payload, size_t length);

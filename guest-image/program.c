@@ -109,6 +109,13 @@ void program_input(const struct frame *input)
     program.input_length += input->length;
 }
 
+bool program_is_settled(void)
+{
+    if (program.state == PROGRAM_RUNNING)
+        return program.input_length == 0 && !program.input_ended;
+    return program.state == PROGRAM_IDLE;
+}
+
 static void pass_input(void)
 {
     ssize_t written = write(program.files.input, program.input, program.input_length);

@@ -11,6 +11,7 @@
 #define TANDEM_GUEST_PROGRAM_H
 
 #include <poll.h>
+#include <stdbool.h>
 
 #include "port.h"
 
@@ -21,6 +22,9 @@ void program_start(const struct frame *request);
 void program_input(const struct frame *input);
 void program_set_window(const struct frame *window);
 void program_kill(const struct frame *request);
+
+/* Nothing is under way that the next order must wait for: no program runs, or one that has taken the input it was given. */
+bool program_is_settled(void);
 
 /* What to wait for; returns how many entries were filled in. */
 int program_poll_entries(struct pollfd *entries);

@@ -27,6 +27,14 @@ struct frame_header {
     uint32_t length; /* of the payload */
 };
 
+/* What a sealed guest is told stands in memory (script.h): this, then frames up to `length` bytes. */
+#define SCRIPT_MAGIC 0x70637374u /* "tscp" */
+
+struct script_header {
+    uint32_t magic;
+    uint32_t length;
+};
+
 /* Host to guest. */
 #define FRAME_BIND 1        /* source\0 target\0: bind mount; answered */
 #define FRAME_INSMOD 2      /* path\0 parameters\0: load a kernel module; answered */

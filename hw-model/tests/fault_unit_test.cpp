@@ -59,12 +59,13 @@ class FaultUnitTest : public testing::Test {
   MemoryPort memory{ops, &host, nullptr, 0};
   Host clock{ops, &host};
   Trace trace{ops, &host, true};
-  Interrupts interrupts{clock};
+  Hostile plain{0};
+  Interrupts interrupts{clock, plain};
   Errors errors;
   StatusPage status{memory, errors};
   Counters counters;
   RetryLimits retries;
-  FaultUnit unit{retries, memory, status, interrupts, errors, counters, trace, clock};
+  FaultUnit unit{retries, memory, status, interrupts, errors, counters, trace, clock, plain};
   Waiter a, b, c;
 };
 

@@ -302,5 +302,15 @@ TEST(Hostile, RandomPacketsAndCodeEndQueuesAndNothingElse) {
   }
 }
 
+TEST(Registers, ARingInTheLastPageOfAllAddressesIsARingThatIsNotThere) {
+  TestDriver driver;
+  driver.write32(TANDEM_REG_CONTROL, 0);
+  driver.write64(TANDEM_REG_COMMAND_BASE, ~0ULL << TANDEM_PAGE_SHIFT);
+  driver.write32(TANDEM_REG_CONTROL, TANDEM_CONTROL_ENABLE);
+  driver.write32(TANDEM_REG_COMMAND_PUT, 1);
+  driver.settle();
+  EXPECT_EQ(driver.read32(TANDEM_REG_ERROR), TANDEM_DEVICE_RING_DMA);
+}
+
 }  // namespace
 }  // namespace tandem::test

@@ -63,10 +63,10 @@ class Guest:
         self._qmp = None
         self._last_sign_of_life = None
         self._directory = tempfile.TemporaryDirectory(prefix="tandem-")
-        directory = Path(self._directory.name)
-        self.serial = SerialConsole(Path(keep_console) if keep_console else directory / "console")
-        self.checker = CheckerLog(directory / "checker")
-        self._qemu_errors = directory / "qemu-stderr"
+        self.directory = Path(self._directory.name)
+        self.serial = SerialConsole(Path(keep_console) if keep_console else self.directory / "console")
+        self.checker = CheckerLog(self.directory / "checker")
+        self._qemu_errors = self.directory / "qemu-stderr"
 
     def __enter__(self):
         return self
@@ -79,14 +79,19 @@ class Guest:
     def start(self):
         initramfs = ensure_initramfs(self.artifacts.busybox, self._modules())
         self._control, control_remote = socket.socketpair()
+        with control_remote:
+            self._start_qemu(initramfs, control_remote.fileno())
+        return self
+
+    def _start_qemu(self, initramfs, control_fd, sealed=None):
         monitor, monitor_remote = socket.socketpair()
         self._qmp = Qmp(monitor)
-        descriptors = (control_remote.fileno(), monitor_remote.fileno())
-        command = machine.command_line(self.config, self.artifacts, initramfs, *descriptors, self.serial.path, self.checker.path)
-        with control_remote, monitor_remote, open(self._qemu_errors, "wb") as errors:
+        descriptors = [fd for fd in (control_fd, monitor_remote.fileno()) if fd is not None]
+        command = machine.command_line(self.config, self.artifacts, initramfs, control_fd, monitor_remote.fileno(),
+                                       self.serial.path, self.checker.path, sealed)
+        with monitor_remote, open(self._qemu_errors, "wb") as errors:
             self._spawn(command, descriptors, errors)
         self.started_at = self._last_sign_of_life = time.monotonic()
-        return self
 
     def _spawn(self, command, descriptors, errors):
         environment = dict(os.environ)
@@ -109,7 +114,7 @@ class Guest:
 
     def wait_ready(self, timeout=None):
         """Wait for init, then make the workloads visible and load the driver."""
-        limit = timeout or (KVM_BOOT_TIMEOUT_S if self.config.accel == "kvm" else BOOT_TIMEOUT_S) * self._scale()
+        limit = timeout or self._boot_limit()
         deadline = time.monotonic() + limit
         while self.ready is None:
             if time.monotonic() > deadline:
@@ -132,6 +137,9 @@ class Guest:
     def insert_module(self, name, parameters=""):
         self.send(wire.insmod(f"/modules/{name}", parameters))
         self._expect_answer(name, time.monotonic() + BOOT_TIMEOUT_S * self._scale())
+
+    def _boot_limit(self):
+        return (KVM_BOOT_TIMEOUT_S if self.config.accel == "kvm" else BOOT_TIMEOUT_S) * self._scale()
 
     def _scale(self):
         return machine.time_scale(self.config.kernel)
@@ -179,7 +187,7 @@ class Guest:
             if time.monotonic() > deadline:
                 return False
             with contextlib.suppress(OSError, wire.WireError):
-                if select.select([self._control], [], [], 0.01)[0] and not self._control.recv(RECEIVE_BYTES):
+                if self._receive_bytes(0.01) == b"":
                     time.sleep(0.005)
         return True
 
@@ -211,13 +219,10 @@ class Guest:
                 yield item
 
     def _fill_pending(self, timeout):
-        if not select.select([self._control], [], [], timeout)[0]:
+        data = self._receive_bytes(timeout)
+        if data is None:
             self._check_silence()
             return
-        try:
-            data = self._control.recv(RECEIVE_BYTES)
-        except ConnectionError:
-            data = b""
         if not data:
             raise self.death()
         self.note_sign_of_life()
@@ -226,6 +231,15 @@ class Guest:
             self._pending.extend(self._reader.frames())
         except wire.WireError as error:
             raise GuestDied("lost", f"the guest's init sends nonsense: {error}", GUEST_LOST, self.console_tail()) from error
+
+    def _receive_bytes(self, timeout):
+        """What the guest has sent; None if nothing came in time, nothing at all at its end."""
+        if not select.select([self._control], [], [], timeout)[0]:
+            return None
+        try:
+            return self._control.recv(RECEIVE_BYTES)
+        except ConnectionError:
+            return b""
 
     def _consume(self, kind, payload):
         if kind == wire.FRAME_KERNEL_LOG:

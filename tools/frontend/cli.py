@@ -48,6 +48,30 @@ examples:
 
 {TABLE}"""
 
+REPLAY_EPILOG = f"""\
+The same output, the same trace, the same exit status. Kernel, QEMU and hardware model must be those of the recording; the guest's
+files are in FILE. docs/replay.md tells how to debug guest and GPU this way.
+
+examples:
+  ./tandem run --record case.rec --seed 7 --hostile 7 churn
+  ./tandem replay case.rec
+  ./tandem replay case.rec --trace case.trace        then: ./tandem trace show case.trace
+  ./tandem replay case.rec --gdb                     then, elsewhere: gdb -ex 'target remote 127.0.0.1:1234'
+
+{TABLE}"""
+
+EXPLORE_EPILOG = """\
+A violation is a failing exit status, a complaint of the guest's kernel, a panic or a hang, or anything that QEMU reports. Each
+distinct one is told once, with the command that reproduces it. The exit status is 1 if there was one, else 0.
+
+Seeds can be shared out: by --slice, or by GTEST_TOTAL_SHARDS and GTEST_SHARD_INDEX, as job arrays set them.
+
+examples:
+  ./tandem explore churn --runs 1000
+  ./tandem explore --translation sva --runs 200 vecadd
+  GTEST_TOTAL_SHARDS=16 GTEST_SHARD_INDEX=$SLURM_ARRAY_TASK_ID ./tandem explore --runs 10000 mm_fork_test
+"""
+
 SHELL_EPILOG = """\
 The shell runs as root. /dev/tandem0 is the GPU, /tandem/bin holds the workloads, /sys/kernel/debug the driver's statistics,
 this machine's files are there read-only, /tmp is writable. Ctrl-C goes to the guest; leave with exit or Ctrl-D. Ctrl-]
@@ -129,6 +153,18 @@ def round_count(text):
     return int(text)
 
 
+def port_number(text):
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port: a number from 1 to 65535")
+    return int(text)
+
+
+def seed(text):
+    if not text.isdigit() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 to {(1 << 64) - 1}")
+    return int(text)
+
+
 def seconds(text):
     try:
         value = float(text)
@@ -150,8 +186,8 @@ def add_machine_options(parser):
     group.add_argument("--iommu", choices=("off", "passthrough", "on"), default="off",
                        help="an IOMMU in front of the GPU: none; one that leaves the driver's own DMA alone, as --translation sva brings "
                        "along; or one that translates all of it (default off)")
-    group.add_argument("--cpus", type=cpu_count, default=machine.DEFAULT_CPUS, metavar="N",
-                       help="processors of the guest (default %(default)s)")
+    group.add_argument("--cpus", type=cpu_count, metavar="N",
+                       help=f"processors of the guest (default {machine.DEFAULT_CPUS}; 1 where runs must repeat)")
     group.add_argument("--memory", type=memory_size, default=machine.DEFAULT_MEMORY, metavar="SIZE",
                        help="memory of the guest (default %(default)s)")
     group.add_argument("--kernel", default="default", metavar="NAME",
@@ -161,7 +197,11 @@ def add_machine_options(parser):
     group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
                        help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
-    group.add_argument("--deterministic", action="store_true", help="one thread and virtual time: the same run every time")
+    group.add_argument("--deterministic", action="store_true", help="one thread and virtual time; with run: the same run every time")
+    group.add_argument("--seed", type=seed, metavar="N",
+                       help="for every choice that the hardware leaves open (default 1); programs see it as TANDEM_SEED")
+    group.add_argument("--hostile", type=seed, metavar="SEED",
+                       help="the GPU delays, reorders and splits whatever it is allowed to, chosen by SEED")
     group.add_argument("--qemu-arg", action="append", default=[], metavar="ARG",
                        help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
     group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE; a second GPU writes to one named after it")
@@ -180,6 +220,11 @@ def add_program_options(parser):
     parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
 
 
+def add_file_option(group):
+    group.add_argument("--file", action="append", default=[], metavar="PATH",
+                       help="a file or directory that the program needs: a deterministic guest sees no other one of this machine")
+
+
 def _subparser(subparsers, name, summary, epilog, handler):
     parser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=epilog,
                                    formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -192,8 +237,45 @@ def _add_run(subparsers):
                         "run:run_command")
     add_program_options(parser)
     add_machine_options(parser)
+    group = parser.add_argument_group("runs that can be had again")
+    group.add_argument("--record", metavar="FILE", help="a deterministic run that './tandem replay FILE' does again exactly")
+    add_file_option(group)
     parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+
+
+def positive(text):
+    if not text.isdigit() or not 1 <= int(text) <= 10_000_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 10000000")
+    return int(text)
+
+
+def _add_explore(subparsers):
+    parser = _subparser(subparsers, "explore", "run a workload with many seeds and hostile timing, from a snapshot, on all cores",
+                        EXPLORE_EPILOG, "explore:explore_command")
+    parser.add_argument("--runs", type=positive, default=100, metavar="N", help="how many seeds (default %(default)s)")
+    parser.add_argument("--first-seed", type=seed, default=1, metavar="N", help="the first of them (default %(default)s)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="guests at a time (default: one for each core)")
+    parser.add_argument("--slice", metavar="I/N", help="only the I-th of N shares of the seeds, as meson test --slice")
+    parser.add_argument("--guest-seconds", type=positive, default=120, metavar="S",
+                        help="a program that takes longer by the guest's own clock hangs (default %(default)s)")
+    parser.add_argument("--no-hostile", action="store_true", help="seeds, but no hostile timing")
+    add_program_options(parser)
+    add_machine_options(parser)
+    add_file_option(parser)
+    parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
+    parser.set_defaults(record=None)
+
+
+def _add_replay(subparsers):
+    parser = _subparser(subparsers, "replay", "do a recorded run again, exactly", REPLAY_EPILOG, "recording:replay_command")
+    parser.add_argument("recording", metavar="FILE", help="what './tandem run --record FILE ...' has written")
+    parser.add_argument("--gdb", nargs="?", type=port_number, const=1234, metavar="PORT",
+                        help="wait for gdb at the guest's first instruction (default port 1234)")
+    parser.add_argument("--trace", metavar="FILE", help="write the GPU's trace to FILE")
+    parser.add_argument("--timeout", type=seconds, metavar="S", help="end the guest after S seconds (default: never)")
+    parser.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
 
 
 def _add_shell(subparsers):
@@ -249,7 +331,7 @@ def build_parser():
     parser = argparse.ArgumentParser(prog="tandem", description=DESCRIPTION, epilog=TOP_EPILOG, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=True)
-    for add in (_add_setup, _add_run, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
+    for add in (_add_setup, _add_run, _add_replay, _add_explore, _add_shell, _add_list, _add_test, _add_bench, _add_trace):
         add(subparsers)
     return parser
 

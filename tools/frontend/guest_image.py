@@ -13,8 +13,8 @@ from pathlib import Path
 from .cache import cache_root, checkout_root, content_key
 from .status import FrontendError
 
-INIT_SOURCES = ("init.c", "launch.c", "mounts.c", "port.c", "program.c")
-INIT_HEADERS = ("launch.h", "mounts.h", "port.h", "program.h", "protocol.h")
+INIT_SOURCES = ("init.c", "launch.c", "mounts.c", "port.c", "program.c", "script.c")
+INIT_HEADERS = ("launch.h", "mounts.h", "port.h", "program.h", "protocol.h", "script.h")
 INIT_FLAGS = ("-static", "-O2", "-s", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 MODULE_DIRECTORY = "modules"
 DIRECTORIES = ("dev", "proc", "sys", "tmp", "run", "host", "tandem", "guest-bin", MODULE_DIRECTORY)

@@ -28,6 +28,12 @@ IOMMU_ARGUMENTS = {
     "on": ("intel_iommu=on,sm_on", "iommu=nopt"),
 }
 
+# Of a sealed guest (sealed.py). Nothing differs from run to run: neither the date nor what the processor calls random.
+SEALED_KERNEL_ARGUMENTS = ("TANDEM_SEALED=1",)
+SEALED_PROCESSOR = ",rdrand=off,rdseed=off"
+SEALED_MACHINE = ("-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1")
+SCRIPT_BYTES = 16 << 20
+
 # Time that things may take, in multiples of what the default kernel gets. Its checks make the debug kernel that much slower.
 TIME_SCALES = {"debug": 5}
 
@@ -51,6 +57,18 @@ class MachineConfig:
     driver_parameters: str = ""
     kernel_arguments: list = field(default_factory=list)
     qemu_arguments: list = field(default_factory=list)
+    seed: int = None
+    hostile: int = None
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A machine that nothing reaches from outside while it runs: it reads what to do in `script` and prints into `output`."""
+    script: str
+    output: str
+    snapshots: bool = False  # it stops where a snapshot can be taken
+    incoming: str = ""       # the file of a snapshot to go on from
+    log: tuple = ()          # ("record" or "replay", file): QEMU's own log of what is not computed
 
 
 def time_scale(kernel):
@@ -62,19 +80,20 @@ def escape(value):
     return str(value).replace(",", ",,")
 
 
-def accelerator(config):
+def accelerator(config, sealed=None):
     if config.deterministic:
-        return ["-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off"]
+        log = f",rr={sealed.log[0]},rrfile={escape(sealed.log[1])}" if sealed and sealed.log else ""
+        return ["-accel", "tcg,thread=single", "-icount", f"shift=1,sleep=off{log}"]
     if config.accel == "kvm":
         return ["-accel", "kvm"]
     return ["-accel", "tcg,thread=multi"]
 
 
-def processors(config):
+def processors(config, sealed=None):
     """The GPU's parallel mode needs code generated for several CPUs, which maxcpus of two brings about."""
     maximum = config.cpus if config.deterministic else max(2, config.cpus)
     sockets = f",sockets={config.numa}" if config.numa > 1 else ""
-    return ["-cpu", "max,la57=off", "-smp", f"{config.cpus},maxcpus={maximum}{sockets}"]
+    return ["-cpu", f"max,la57=off{SEALED_PROCESSOR if sealed else ''}", "-smp", f"{config.cpus},maxcpus={maximum}{sockets}"]
 
 
 def memory_mib(config):
@@ -102,6 +121,7 @@ def trace_file(trace, number):
 def gpu(config, number, check_log):
     """One GPU behind a root port of its own: AtomicOps need the port, and the GPU can be unplugged there. Several share a link."""
     properties = [f"id=gpu{number}", f"bus=gpuport{number}"] + [part for part in (gpu_options.of_gpu(config.gpu, number),) if part]
+    properties += [f"{name}={value}" for name, value in (("seed", config.seed), ("hostile", config.hostile)) if value is not None]
     if config.gpus > 1 and config.fabric:
         properties.append(f"fabric={number}")
     if config.trace:
@@ -125,13 +145,16 @@ def iommu(config):
     return ["-device", "intel-iommu,x-scalable-mode=on,x-flts=on,x-pasid-mode=on,device-iotlb=on,svm=on"]
 
 
-def channels(control_fd, monitor_fd, serial_path):
+def monitor_and_serial(monitor_fd, serial_path):
     return [
         "-chardev", f"file,id=serial,path={escape(serial_path)}", "-serial", "chardev:serial",
         "-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=control",
-        "-chardev", f"socket,id=control,fd={control_fd}", "-device", "virtio-serial-pci",
-        "-device", f"virtserialport,chardev=control,name={wire.PORT_NAME}",
     ]
+
+
+def control_port(control, bus_properties=""):
+    return ["-chardev", control, "-device", f"virtio-serial-pci{bus_properties}",
+            "-device", f"virtserialport,chardev=control,name={wire.PORT_NAME}"]
 
 
 def host_files():
@@ -140,12 +163,31 @@ def host_files():
             "-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]
 
 
-def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path, check_log):
-    firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
-    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *IOMMU_ARGUMENTS[config.iommu], *config.kernel_arguments))
+def host_connection(control_fd, sealed):
+    """How the guest gets its programs and its orders, and where its output goes.
+
+    Sealed: kicks of the control port take effect at once (no ioeventfd), and a file takes every byte at once. pvpanic stops the
+    machine for a snapshot.
+    """
+    if not sealed:
+        return [*control_port(f"socket,id=control,fd={control_fd}"), *host_files()]
     return [
-        str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config), *processors(config), *memory(config),
+        *SEALED_MACHINE, *control_port(f"file,id=control,path={escape(sealed.output)}", ",ioeventfd=off"),
+        "-object", f"memory-backend-file,id=script,size={SCRIPT_BYTES},share=on,mem-path={escape(sealed.script)}",
+        "-device", "ivshmem-plain,memdev=script,master=on",
+        *(["-S", "-incoming", f"file:{sealed.incoming}"] if sealed.incoming else []),
+        "-device", "pvpanic-pci", "-action", f"panic={'pause' if sealed.snapshots else 'none'}",
+    ]
+
+
+def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path, check_log, sealed=None):
+    firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
+    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *(SEALED_KERNEL_ARGUMENTS if sealed else ()), *IOMMU_ARGUMENTS[config.iommu],
+                                 *config.kernel_arguments))
+    return [
+        str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config, sealed), *processors(config, sealed), *memory(config),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
-        *iommu(config), *channels(control_fd, monitor_fd, serial_path), *host_files(), *gpus(config, check_log), *config.qemu_arguments,
+        *iommu(config), *monitor_and_serial(monitor_fd, serial_path), *host_connection(control_fd, sealed), *gpus(config, check_log),
+        *config.qemu_arguments,
     ]

@@ -27,6 +27,22 @@ class Qmp:
     def quit(self):
         self._command("quit")
 
+    def status(self):
+        """The machine's run state: running, paused, inmigrate, guest-panicked and so on."""
+        return self._command("query-status")["status"]
+
+    def go_on(self):
+        self._command("cont")
+
+    def save(self, path):
+        """Begin to write the machine's state to a file; see migration()."""
+        self._command("migrate", {"uri": f"file:{path}"})
+
+    def migration(self):
+        """(state, what went wrong) of the saving or loading under way."""
+        answer = self._command("query-migrate")
+        return answer.get("status", "none"), answer.get("error-desc", "")
+
     def monitor(self, line):
         """What the human monitor prints for `line`."""
         return self._command("human-monitor-command", {"command-line": line})

@@ -4,6 +4,7 @@
 Checks what can be checked before anything boots, then boots, runs, powers off. What the kernel complained about while the
 program ran is told on standard error, because the program itself cannot know.
 """
+import contextlib
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ import sys
 from . import gpu_options, workloads
 from .boot import Guest, GuestDied
 from .execution import Execution, InputPump, Program, StandardStreams, exit_status
-from .machine import MachineConfig, time_scale
+from .machine import DEFAULT_CPUS, MachineConfig, time_scale
 from .status import GUEST_LOST, SIGNAL_BASE, VIOLATION, FrontendError, UsageError
 from .wire import ENDING_NOT_STARTED
 
@@ -49,14 +50,14 @@ def machine_config(args, trace=None):
     """The machine that the options of run, shell and test describe."""
     trace = trace or args.trace
     return MachineConfig(
-        cpus=args.cpus, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
+        cpus=args.cpus or DEFAULT_CPUS, memory=args.memory, accel=args.accel, deterministic=args.deterministic,
         gpu=gpu_options.parse(args.gpu, args.gpus), gpu_present=not args.no_gpu, gpus=args.gpus,
-        fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None,
-        check=args.check,
-        kernel=args.kernel, driver_parameters=" ".join(args.driver_arg), kernel_arguments=list(args.kernel_arg), qemu_arguments=list(args.qemu_arg))
+        fabric=not args.no_fabric, iommu=iommu(args), trace=os.path.abspath(trace) if trace else None, check=args.check,
+        kernel=args.kernel, driver_parameters=" ".join(args.driver_arg), kernel_arguments=list(args.kernel_arg),
+        qemu_arguments=list(args.qemu_arg), seed=args.seed, hostile=args.hostile)
 
 
-def guest_variables(args):
+def guest_variables(args, environment=os.environ):
     """The environment of programs in the guest: little of the host's, so that runs are alike on every machine."""
     variables = {
         "PATH": "/tandem/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/guest-bin",
@@ -64,9 +65,11 @@ def guest_variables(args):
     }
     if time_scale(args.kernel) != 1:
         variables["TANDEM_TIME_SCALE"] = str(time_scale(args.kernel))
-    for key, value in os.environ.items():
+    for key, value in environment.items():
         if key.startswith("TANDEM_") or key in PASSED_VARIABLES:
             variables.setdefault(key, value)
+    if args.seed is not None:
+        variables["TANDEM_SEED"] = str(args.seed)
     if getattr(args, "translation", None):
         variables["TANDEM_TRANSLATION"] = args.translation
     for assignment in getattr(args, "env", ()):
@@ -84,10 +87,16 @@ def ensure(args, *kinds):
 
 
 def boot(guest, config, artifacts):
-    """Start and wait; a QEMU that ends at once has refused the command line, and says why in the user's words."""
-    try:
+    with boot_refusal(guest, config, artifacts):
         guest.start()
         guest.wait_ready()
+
+
+@contextlib.contextmanager
+def boot_refusal(guest, config, artifacts):
+    """A QEMU that ends at once has refused the command line, and says why in the user's words."""
+    try:
+        yield
     except GuestDied as death:
         errors = guest.qemu_errors()
         if guest.ready is None and errors and death.kind == "lost":
@@ -177,6 +186,11 @@ def run_command(args):
     if args.target == "demo":
         from .demo import demo_command
         return demo_command(args)
+    if args.deterministic or args.record:
+        from .deterministic import deterministic_command
+        return deterministic_command(args)
+    if args.file:
+        raise UsageError("--file is for --deterministic and --record: other guests see this machine's files anyway")
     config = machine_config(args)
     variables = guest_variables(args)
     artifacts = ensure(args, *BASE_KINDS)

@@ -33,6 +33,8 @@ ENDING_EXITED = 1
 ENDING_SIGNALLED = 2
 ENDING_NOT_STARTED = 3
 
+SCRIPT_MAGIC = 0x70637374
+
 _HEADER = struct.Struct("<II")
 _WINDOW = struct.Struct("<HH")
 _START = struct.Struct("<IHHII")
@@ -129,6 +131,10 @@ def kill(signal_number):
 
 def power_off():
     return frame(FRAME_POWER_OFF)
+
+
+def script_header(length):
+    return _HEADER.pack(SCRIPT_MAGIC, length)
 
 
 def parse_ready(payload):

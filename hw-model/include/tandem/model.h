@@ -51,6 +51,7 @@ struct tandem_model_config {
 	uint64_t vram_bytes;           /* multiple of 2 MiB, 0..1 TiB */
 	uint32_t fabric;               /* number on the link between GPUs, 0..15, or TANDEM_FABRIC_NONE */
 	uint64_t seed;                 /* for every choice that the hardware leaves open */
+	uint64_t hostile;              /* seed of hostile timing; 0: none */
 	uint32_t atomics;              /* enum tandem_atomics */
 	uint32_t atomic_pause;         /* ticks between load and store of an atomic that is no host atomic */
 	bool load_reorder;             /* loads of a wavefront may be done late */
@@ -306,6 +307,22 @@ TANDEM_MODEL_EXPORT void tandem_model_atc_invalidate(struct tandem_model *model,
  * guest error.
  */
 TANDEM_MODEL_EXPORT bool tandem_model_page_response(struct tandem_model *model, uint32_t pasid, uint32_t group, uint32_t code);
+
+/*
+ * Writes the device's state, piece by piece: a stream of bytes that tandem_model_load() of this library understands. Only while no
+ * address space is bound and nothing is under way; otherwise returns false and writes a sentence to error. Not in it: VRAM, the
+ * configuration, what the host told (peers, ATS, AtomicOps), and whatever can be looked up again.
+ */
+TANDEM_MODEL_EXPORT bool tandem_model_save(const struct tandem_model *model,
+					   void (*write)(void *to, const void *bytes, size_t count), void *to, char *error,
+					   size_t error_bytes);
+
+/*
+ * Replaces the state by a saved one. False, with a sentence: it was saved by another version or for another shape of the
+ * hardware, or it is none that a device can be in; nothing has changed then.
+ */
+TANDEM_MODEL_EXPORT bool tandem_model_load(struct tandem_model *model, const void *bytes, size_t count, char *error,
+					   size_t error_bytes);
 
 /* Switches tracing at run time. */
 TANDEM_MODEL_EXPORT void tandem_model_set_trace(struct tandem_model *model, bool on);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/random.h"
 #include "base/types.h"
 #include "compute/lane_addresses.h"
 #include "compute/watched.h"
@@ -29,23 +30,6 @@ struct StoreRow {
   uint64_t origin = 0;
   tandem_aperture aperture = TANDEM_APERTURE_SYSTEM;
   Translated translated;
-};
-
-// Chance from a seed; the same everywhere.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed ^ 0x9e3779b97f4a7c15) {}
-  uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  uint64_t below(uint64_t limit) { return next() % limit; }
-
- private:
-  uint64_t state_;
 };
 
 // The orders in which queued stores become visible: Fifo keeps all instructions in order, Random only stores which overlap;

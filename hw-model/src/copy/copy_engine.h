@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/hostile.h"
 #include "mmu/translation.h"
 #include "tandem/model.h"
 
@@ -37,7 +38,8 @@ class CommandJob : public CopyJob {
 class CopyEngine final : public TranslationClient {
  public:
   // mutation: a test's (tandem_mutation).
-  explicit CopyEngine(uint64_t chunk_bytes, uint32_t mutation = 0) : chunk_bytes_(chunk_bytes), mutation_(mutation) {}
+  CopyEngine(uint64_t chunk_bytes, Hostile& hostile, uint32_t mutation = 0)
+      : chunk_bytes_(chunk_bytes), hostile_(hostile), mutation_(mutation) {}
 
   void submit(CopyJob& job) { jobs_.push_back(&job); }
   void remove(CopyJob& job) { std::erase(jobs_, &job); }
@@ -45,10 +47,12 @@ class CopyEngine final : public TranslationClient {
 
   // One tick: a chunk of the next job that can go on. False if all wait (or there is none).
   bool step() {
+    const uint64_t chunk = hostile_.part(chunk_bytes_ / kLine) * kLine;
+    turn_ += hostile_.pick(jobs_.size());
     for (size_t tried = 0; tried < jobs_.size(); ++tried) {
       turn_ = (turn_ + 1) % jobs_.size();
       CopyJob& job = *jobs_[turn_];
-      if (!job.ended() && job.step(chunk_bytes_)) return true;
+      if (!job.ended() && job.step(chunk)) return true;
     }
     return false;
   }
@@ -67,7 +71,10 @@ class CopyEngine final : public TranslationClient {
   void reset() { jobs_.clear(); }
 
  private:
+  static constexpr uint64_t kLine = 64;  // chunks are multiples of it
+
   const uint64_t chunk_bytes_;
+  Hostile& hostile_;
   const uint32_t mutation_;
   std::vector<CopyJob*> jobs_;
   size_t turn_ = 0;

@@ -34,6 +34,7 @@ tandem_model_config default_config() {
   config.vram_bytes = 256ULL << 20;
   config.fabric = TANDEM_FABRIC_NONE;
   config.seed = 1;
+  config.hostile = 0;
   config.atomics = TANDEM_ATOMICS_PCIE;
   config.atomic_pause = 0;
   return config;

@@ -6,16 +6,17 @@ namespace tandem {
 
 namespace {
 
-MmuConfig mmu_config(const tandem_model_config& config) {
+MmuConfig mmu_config(const tandem_model_config& config, Hostile& hostile) {
   return {.compute_units = config.compute_units,
-          .l1_sets = config.l1_sets,
-          .l1_ways = config.l1_ways,
-          .l2_sets = config.l2_sets,
-          .l2_ways = config.l2_ways,
-          .walkers = config.walkers,
+          .l1_sets = hostile.shrink(config.l1_sets),
+          .l1_ways = hostile.shrink(config.l1_ways),
+          .l2_sets = hostile.shrink(config.l2_sets),
+          .l2_ways = hostile.shrink(config.l2_ways),
+          .walkers = hostile.shrink(config.walkers),
           .walk_latency = config.walk_latency,
           .l2_latency = config.l2_latency,
-          .mutation = config.mutation};
+          .mutation = config.mutation,
+          .hostile = &hostile};
 }
 
 CommandProcessorConfig processor_config(const tandem_model_config& config) {
@@ -66,26 +67,28 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
     : config_(config),
       ops_(ops),
       host_(ops_, opaque),
+      hostile_(config.hostile),
       trace_(ops_, opaque, config.trace),
       memory_(ops_, opaque, vram, config.vram_bytes),
       registers_(*this, host_, config.check, config.test_hooks),
-      interrupts_(host_),
+      interrupts_(host_, hostile_),
       status_page_(memory_, *this),
       spaces_(config.address_spaces),
       checker_(make_checker(config.check, spaces_, memory_, host_)),
-      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_, config.mutation),
+      faults_(retries_, memory_, status_page_, interrupts_, *this, counters_, trace_, host_, hostile_, config.mutation),
       page_requests_(spaces_, retries_, counters_, trace_, host_),
-      atc_(config.atc_sets, config.atc_ways, spaces_, memory_, counters_, trace_, host_, config.mutation),
+      atc_(hostile_.shrink(config.atc_sets), hostile_.shrink(config.atc_ways), spaces_, memory_, counters_, trace_, host_,
+           config.mutation),
       bus_(atc_),
-      mmu_(mmu_config(config), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
+      mmu_(mmu_config(config, hostile_), spaces_, memory_, faults_, atc_, page_requests_, counters_, trace_, host_),
       events_(memory_, status_page_, interrupts_, *this),
-      copies_(config.copy_chunk_bytes, config.mutation),
+      copies_(config.copy_chunk_bytes, hostile_, config.mutation),
       processor_(processor_config(config), units_, mmu_, memory_, copies_, retries_, events_, attention_, counters_,
                  trace_, host_),
       invalidator_(mmu_, clients_, counters_, config.mutation),
       kernel_ring_(memory_, spaces_, mmu_, processor_, copies_, faults_, page_requests_, events_, status_page_, interrupts_,
                    *this, counters_, trace_, host_, config.mutation),
-      invalidation_ring_(config.invalidate_latency, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
+      invalidation_ring_(config.invalidate_latency, hostile_, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
                          counters_, trace_, host_, config.mutation),
       truth_(config.check ? std::make_unique<ProcessTruth>(spaces_, memory_, invalidation_ring_.ring()) : nullptr) {
   if (checker_) checker_->set_truth(truth_.get());
@@ -131,6 +134,9 @@ void Device::reset(tandem_reset_kind kind) {
   registers_.reset();
   memory_.access_counters().reset();
   unannounced_poison_.clear();
+  held_answers_.clear();
+  held_responses_.clear();
+  hostile_.reset();
   if (kind == TANDEM_RESET_POWER) clear_poison();
   attention_.take();
   counters_ = {};
@@ -272,11 +278,20 @@ void Device::enable() {
   for (const auto& each : rings)
     if (!each.ring.configured(each.entry_bytes) || !each.ring.sane()) return stop(TANDEM_DEVICE_BAD_RING, each.wrong);
   if (status_page_.address() % TANDEM_PAGE_BYTES) return stop(TANDEM_DEVICE_BAD_RING, "the status page is not aligned");
-  for (const auto& each : rings) bus_.keep(iova(each.ring.base), each.entry_bytes << each.ring.order);
-  bus_.keep(iova(status_page_.address()), TANDEM_PAGE_BYTES);
+  keep_own_addresses();
   if (!status_page_.reachable()) return stop(TANDEM_DEVICE_RING_DMA, "the status page is not in memory");
   unannounced_poison_ = poisoned_pages();
   attention_.ask();
+}
+
+// What the device uses at any time: the IOMMU is asked once.
+void Device::keep_own_addresses() {
+  const auto keep = [&](const Ring& ring, uint64_t entry_bytes) { bus_.keep(iova(ring.base), entry_bytes << ring.order); };
+  keep(kernel_ring_.ring(), sizeof(tandem_command));
+  keep(invalidation_ring_.ring(), sizeof(tandem_invalidate));
+  keep(faults_.ring(), sizeof(tandem_fault_record));
+  keep(events_.ring(), sizeof(tandem_event));
+  bus_.keep(iova(status_page_.address()), TANDEM_PAGE_BYTES);
 }
 
 // ---- registers ----

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "base/hostile.h"
 #include "check/checker.h"
 #include "check/process_truth.h"
 #include "cp/command_processor.h"
@@ -16,6 +17,7 @@
 #include "device/invalidation_ring.h"
 #include "device/kernel_ring.h"
 #include "device/register_file.h"
+#include "device/saved_state.h"
 #include "iommu/bus_addresses.h"
 
 namespace tandem {
@@ -39,6 +41,9 @@ class Device final : public RegisterOwner, public ErrorSink {
   void set_bus_translation(bool on);
   void atc_invalidate(const tandem_atc_invalidation& invalidation);
   bool page_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
+  // Device::save and load are in device/saved_state.cpp. Each returns what stands in the way, in words, or nothing.
+  std::string save(std::vector<std::byte>& bytes) const;
+  std::string load(std::span<const std::byte> bytes);
   void set_trace(bool on) { trace_.set(on); }
 
   const Counters& counters() const { return counters_; }
@@ -57,6 +62,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   uint32_t status() const;
   void write_control(uint32_t value);
   void enable();
+  void keep_own_addresses();
   void write_command_put(uint32_t put);
   void write_invalidate_put(uint32_t put);
   void write_fault_get(uint32_t get);
@@ -94,9 +100,20 @@ class Device final : public RegisterOwner, public ErrorSink {
   void write_check_format(uint64_t address);
   void processors_at_rest();
 
+  // Saved state
+  std::string why_not_now() const;
+  std::string why_not_here(const SavedState& state) const;
+  SavedState present_state() const;
+  void restore(const SavedState& state);
+
   // Scheduler
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
   bool serve_rings();
+  void take_in();
+  void take_answer(uint64_t id, const tandem_ats_answer& answer);
+  bool take_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
+  bool send_out();
+  void hold_nothing_back();
   bool serve_queues();
   uint64_t turn_length() const;
   uint64_t run_compute(uint64_t budget);
@@ -118,6 +135,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   const tandem_model_config config_;
   const tandem_host_ops ops_;
   const Host host_;
+  Hostile hostile_;
   Trace trace_;
   Counters counters_;
   MemoryPort memory_;
@@ -142,6 +160,17 @@ class Device final : public RegisterOwner, public ErrorSink {
   KernelRing kernel_ring_;
   InvalidationRing invalidation_ring_;
   const std::unique_ptr<ProcessTruth> truth_;  // nullptr: nobody watches
+
+  // Hostile timing: what the IOMMU has said, until the device takes notice.
+  struct HeldAnswer {
+    uint64_t id;
+    tandem_ats_answer answer;
+  };
+  struct HeldResponse {
+    uint32_t bus_pasid, group, code;
+  };
+  std::vector<HeldAnswer> held_answers_;
+  std::vector<HeldResponse> held_responses_;
 
   bool enabled_ = false;
   tandem_device_error error_ = TANDEM_DEVICE_OK;

@@ -23,10 +23,11 @@ Gva last_byte_end(const tandem_invalidate& entry) {
 
 }  // namespace
 
-InvalidationRing::InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces,
+InvalidationRing::InvalidationRing(uint32_t latency, Hostile& hostile, const MemoryPort& memory, const AddressSpaces& spaces,
                                    Invalidator& invalidator, StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
                                    const Host& host, uint32_t mutation)
     : latency_(latency),
+      hostile_(hostile),
       memory_(memory),
       spaces_(spaces),
       invalidator_(invalidator),
@@ -84,7 +85,8 @@ bool InvalidationRing::fetch(uint64_t now) {
   const uint64_t put_ns = time_of_put(index);
   status_.invalidate_get(++ring_.get);
   last_seqno_ = entry.seqno;
-  under_way_.push_back({entry, index, now + latency_, put_ns});
+  under_way_.push_back({entry, index, now + latency_ + hostile_.delay(), put_ns});
+  if (hostile_.sometimes(4)) kill_a_part_early(entry);
   trace_received(entry);
   if (Checker* check = memory_.checker()) check->received(entry);
   return true;
@@ -100,6 +102,13 @@ bool InvalidationRing::well_formed(const tandem_invalidate& entry) const {
 
 Invalidator::Outcome InvalidationRing::carry_out(const tandem_invalidate& entry) {
   return invalidator_.carry_out(Pasid{{entry.pasid}}, first_byte(entry), last_byte_end(entry));
+}
+
+// Hostile timing: a part of the range goes before the rest does. What comes back into the TLBs meanwhile goes with the rest.
+void InvalidationRing::kill_a_part_early(const tandem_invalidate& entry) {
+  const Gva start = first_byte(entry);
+  const uint64_t pages = (last_byte_end(entry) - start) / TANDEM_PAGE_BYTES;
+  invalidator_.carry_out(Pasid{{entry.pasid}}, start, gva(start.value + hostile_.part(pages) * TANDEM_PAGE_BYTES));
 }
 
 void InvalidationRing::acknowledge(const UnderWay& under_way) {

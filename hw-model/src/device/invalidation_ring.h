@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/counters.h"
+#include "base/hostile.h"
 #include "base/ring.h"
 #include "device/interrupts.h"
 #include "device/status_page.h"
@@ -19,7 +20,7 @@ namespace tandem {
 
 class InvalidationRing {
  public:
-  InvalidationRing(uint32_t latency, const MemoryPort& memory, const AddressSpaces& spaces, Invalidator& invalidator,
+  InvalidationRing(uint32_t latency, Hostile& hostile, const MemoryPort& memory, const AddressSpaces& spaces, Invalidator& invalidator,
                    StatusPage& status, Interrupts& interrupts, ErrorSink& errors, Counters& counters, const Trace& trace,
                    const Host& host, uint32_t mutation = 0);
 
@@ -32,7 +33,14 @@ class InvalidationRing {
   void put_written();
   void set_stalled(bool stalled) { stalled_ = stalled; }
   Ring& ring() { return ring_; }
+  const Ring& ring() const { return ring_; }
   void reset();
+  std::optional<uint64_t> last_seqno() const { return last_seqno_; }
+  void restore(const Ring& ring, std::optional<uint64_t> last_seqno) {
+    reset();
+    ring_ = ring;
+    last_seqno_ = last_seqno;
+  }
 
  private:
   struct UnderWay {
@@ -50,11 +58,13 @@ class InvalidationRing {
   bool well_formed(const tandem_invalidate& entry) const;
   uint64_t time_of_put(uint32_t index);
   Invalidator::Outcome carry_out(const tandem_invalidate& entry);
+  void kill_a_part_early(const tandem_invalidate& entry);
   void acknowledge(const UnderWay& under_way);
   void trace_received(const tandem_invalidate& entry) const;
   void trace_done(const UnderWay& under_way, const Invalidator::Outcome& outcome) const;
 
   const uint32_t latency_;
+  Hostile& hostile_;
   const MemoryPort& memory_;
   const AddressSpaces& spaces_;
   Invalidator& invalidator_;

@@ -29,7 +29,15 @@ class KernelRing {
   void set_copies_to_fail(uint32_t count) { copies_to_fail_ = count; }
   uint32_t copies_to_fail() const { return copies_to_fail_; }
   Ring& ring() { return ring_; }
+  const Ring& ring() const { return ring_; }
   void reset();
+  uint64_t last_seqno() const { return last_seqno_; }
+  void restore(const Ring& ring, uint64_t last_seqno, uint32_t copies_to_fail) {
+    reset();
+    ring_ = ring;
+    last_seqno_ = last_seqno;
+    copies_to_fail_ = copies_to_fail;
+  }
 
  private:
   struct Current {

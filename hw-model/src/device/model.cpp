@@ -163,6 +163,25 @@ bool tandem_model_describe(const struct tandem_model* model, const char* topic,
   });
 }
 
+bool tandem_model_save(const struct tandem_model* model, void (*write)(void*, const void*, size_t), void* to, char* error,
+                       size_t error_bytes) {
+  return guarded("save", [&] {
+    std::vector<std::byte> bytes;
+    const std::string problem = model->device.save(bytes);
+    say(error, error_bytes, problem.c_str());
+    if (problem.empty()) write(to, bytes.data(), bytes.size());
+    return problem.empty();
+  });
+}
+
+bool tandem_model_load(struct tandem_model* model, const void* bytes, size_t count, char* error, size_t error_bytes) {
+  return guarded("load", [&] {
+    const std::string problem = model->device.load({static_cast<const std::byte*>(bytes), count});
+    say(error, error_bytes, problem.c_str());
+    return problem.empty();
+  });
+}
+
 uint32_t tandem_model_interface(void) { return TANDEM_MODEL_INTERFACE; }
 
 }  // extern "C"

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/host.h"
+#include "base/ring.h"
 #include "mem/memory_port.h"
 
 namespace tandem {
@@ -57,6 +58,16 @@ class StatusPage {
       __atomic_store_n(reinterpret_cast<uint64_t*>(page_.host + offset), words_[word], __ATOMIC_RELEASE);
       memory_.stored(TANDEM_APERTURE_SYSTEM, page_.address + offset, sizeof(uint64_t));
     }
+  }
+
+  bool all_written() const { return unwritten_ == 0; }
+  void restore(uint64_t address, const Ring& commands, const Ring& invalidates, const Ring& faults, const Ring& events) {
+    reset();
+    address_ = address;
+    command_get_ = commands.get;
+    invalidate_get_ = invalidates.get;
+    fault_put_ = faults.put;
+    event_put_ = events.put;
   }
 
   void drop_host_pointers() { page_ = {}; }

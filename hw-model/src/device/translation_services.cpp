@@ -28,6 +28,7 @@ void Device::set_ats(bool ats, uint32_t page_requests) {
   const bool possible = ats && host_.has_translation_services();
   if (ats && !possible) host_.guest_error("ATS was enabled, but this host has no operations for it");
   page_requests_.set_allowance(possible ? page_requests : 0);
+  if (!possible || page_requests == 0) held_responses_.clear();  // their groups have gone
   if (!possible && atc_.enabled()) {
     // No invalidation will come any more for what the device holds.
     let_go_of({.pasid = TANDEM_NO_PASID, .global = true});
@@ -39,6 +40,11 @@ void Device::set_ats(bool ats, uint32_t page_requests) {
 }
 
 void Device::ats_answer(uint64_t id, const tandem_ats_answer& answer) {
+  if (hostile_.on() && running()) held_answers_.push_back({id, answer});
+  else take_answer(id, answer);
+}
+
+void Device::take_answer(uint64_t id, const tandem_ats_answer& answer) {
   const std::optional<Atc::Reply> reply = atc_.answer(id, answer);
   if (!reply) return;
   if (reply->pasid == Pasid{}) bus_answer(*reply);
@@ -65,12 +71,20 @@ void Device::set_bus_translation(bool on) {
 }
 
 bool Device::page_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
+  if (!hostile_.on() || !running() || !page_requests_.knows(bus_pasid, group)) return take_response(bus_pasid, group, code);
+  held_responses_.push_back({bus_pasid, group, code});
+  return true;
+}
+
+bool Device::take_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
   const bool known = page_requests_.respond(bus_pasid, group, code);
   if (known) processor_.note_outside_event();
   return known;
 }
 
+// The device may take its time, and go on with what it holds meanwhile: the IOMMU waits.
 void Device::atc_invalidate(const tandem_atc_invalidation& invalidation) {
+  if (hostile_.on() && running()) run(hostile_.delay());
   const Released released = let_go_of(invalidation);
   ++counters_[TANDEM_COUNTER_ATC_INVALIDATES];
   if (trace_.on()) trace_atc_invalidated(invalidation, invalidation.global ? Pasid{} : released.last, released.outcome);

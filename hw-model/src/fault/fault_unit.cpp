@@ -10,11 +10,13 @@
 namespace tandem {
 
 namespace {
-constexpr uint32_t kLate = 64;  // scheduler steps that a late record takes
-}
+constexpr uint32_t kLate = 64;         // scheduler steps that a late record takes
+constexpr uint64_t kSmallBuffer = 16;  // at most, with hostile timing
+}  // namespace
 
 FaultUnit::FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage& status, Interrupts& interrupts,
-                     ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host, uint32_t mutation)
+                     ErrorSink& errors, Counters& counters, const Trace& trace, const Host& host, Hostile& hostile,
+                     uint32_t mutation)
     : retries_(retries),
       memory_(memory),
       status_(status),
@@ -23,6 +25,8 @@ FaultUnit::FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage&
       counters_(counters),
       trace_(trace),
       host_(host),
+      hostile_(hostile),
+      most_records_(hostile.on() ? static_cast<uint32_t>(hostile.part(kSmallBuffer)) : ~0u),
       mutation_(mutation) {}
 
 std::optional<QueueError> FaultUnit::raise(const TranslationRequest& request, tandem_fault_reason reason,
@@ -42,12 +46,13 @@ std::optional<QueueError> FaultUnit::raise(const TranslationRequest& request, ta
   return {};
 }
 
-bool FaultUnit::room() const { return !held_ && !ring_.full(); }
+bool FaultUnit::room() const { return !held_ && !ring_.full() && ring_.fill() < most_records_; }
 
 bool FaultUnit::flush() {
   bool wrote = false;
   while (pending_.untold() && room()) {
-    if (!write_record(pending_.find(pending_.untold_keys().front()))) break;
+    const size_t next = hostile_.pick(pending_.untold_keys().size());
+    if (!write_record(pending_.find(pending_.untold_keys()[next]))) break;
     wrote = true;
   }
   return wrote;

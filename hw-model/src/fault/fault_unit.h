@@ -13,6 +13,7 @@
 
 #include "base/counters.h"
 #include "base/host.h"
+#include "base/hostile.h"
 #include "base/ring.h"
 #include "device/interrupts.h"
 #include "device/status_page.h"
@@ -27,7 +28,7 @@ class FaultUnit final : public FaultSink {
  public:
   // mutation: a test's (tandem_mutation).
   FaultUnit(RetryLimits& retries, const MemoryPort& memory, StatusPage& status, Interrupts& interrupts, ErrorSink& errors,
-            Counters& counters, const Trace& trace, const Host& host, uint32_t mutation = 0);
+            Counters& counters, const Trace& trace, const Host& host, Hostile& hostile, uint32_t mutation = 0);
 
   std::optional<QueueError> raise(const TranslationRequest& request, tandem_fault_reason reason,
                                   TranslationWaiter& waiter) override;
@@ -46,9 +47,17 @@ class FaultUnit final : public FaultSink {
   bool flush();
   // Publishes the records written since the last call, and interrupts once for all of them. True: there will be more.
   bool announce();
+  bool unannounced() const { return unannounced_ || !late_.empty(); }
   void set_held(bool held) { held_ = held; }
 
   Ring& ring() { return ring_; }
+  const Ring& ring() const { return ring_; }
+  uint64_t last_id() const { return last_id_; }
+  void restore(const Ring& ring, uint64_t last_id) {
+    reset();
+    ring_ = ring;
+    last_id_ = last_id;
+  }
   bool overflowed() const { return pending_.untold() && !held_; }
   size_t pending() const { return pending_.all().size(); }
   void reset();
@@ -82,6 +91,8 @@ class FaultUnit final : public FaultSink {
   Counters& counters_;
   const Trace& trace_;
   const Host& host_;
+  Hostile& hostile_;
+  const uint32_t most_records_;  // in the buffer at a time, however large it is
   const uint32_t mutation_;
 
   Ring ring_;

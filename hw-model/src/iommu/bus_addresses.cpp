@@ -32,7 +32,8 @@ MappedRun BusAddresses::find(Iova address, uint64_t bytes, bool write) {
 }
 
 void BusAddresses::keep(Iova start, uint64_t bytes) {
-  for (uint64_t page = start.value; page < start.value + bytes; page += TANDEM_PAGE_BYTES) kept_.try_emplace(page);
+  // By offset: the last page may end where 64 bits do.
+  for (uint64_t offset = 0; offset < bytes; offset += TANDEM_PAGE_BYTES) kept_.try_emplace(start.value + offset);
 }
 
 void BusAddresses::answered(const Atc::Reply& reply) {

@@ -44,7 +44,11 @@ std::optional<QueueError> PageRequests::raise(const TranslationRequest& request,
 // ---- requests ----
 
 void PageRequests::send() {
-  while (usable() && pending_.untold() && outstanding_ < allowance_ && groups_.size() < kGroups) send_group(next_group());
+  while (can_send()) send_group(next_group());
+}
+
+bool PageRequests::can_send() const {
+  return usable() && pending_.untold() && outstanding_ < allowance_ && groups_.size() < kGroups;
 }
 
 std::vector<AccessKey> PageRequests::next_group() const {
@@ -92,12 +96,17 @@ uint32_t PageRequests::free_number() {
 
 // ---- responses ----
 
-bool PageRequests::respond(uint32_t bus_pasid, uint32_t group, uint32_t code) {
+bool PageRequests::knows(uint32_t bus_pasid, uint32_t group) const {
   const auto at = groups_.find(group);
-  if (at == groups_.end() || at->second.bus_pasid != bus_pasid) {
+  return at != groups_.end() && at->second.bus_pasid == bus_pasid;
+}
+
+bool PageRequests::respond(uint32_t bus_pasid, uint32_t group, uint32_t code) {
+  if (!knows(bus_pasid, group)) {
     host_.guest_error("a response to page request group %u of PASID %#x, which is not outstanding", group, bus_pasid);
     return false;
   }
+  const auto at = groups_.find(group);
   const Group answered = at->second;
   end(at);
   const uint32_t accesses = serve(answered, code);

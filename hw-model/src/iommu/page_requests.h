@@ -39,6 +39,8 @@ class PageRequests final : public FaultSink {
 
   // At the end of a scheduler step: as many as may be.
   void send();
+  bool can_send() const;
+  bool knows(uint32_t bus_pasid, uint32_t group) const;
   // False: no such group.
   bool respond(uint32_t bus_pasid, uint32_t group, uint32_t code);
   // The access was translated by this entry: what was counted for the retry limit is over.
@@ -48,6 +50,8 @@ class PageRequests final : public FaultSink {
   void address_space_gone(Pasid pasid) { pending_.drop(pasid); }
   uint32_t outstanding(Pasid pasid) const;
   uint32_t outstanding() const { return outstanding_; }
+  uint32_t last_number() const { return last_number_; }
+  void restore(uint32_t last_number) { last_number_ = last_number; }
   uint32_t allowance() const { return allowance_; }
   bool usable() const { return allowance_ && !failed_; }
   size_t pending() const { return pending_.all().size(); }

@@ -89,7 +89,7 @@ TranslationResult Mmu::start(const TranslationRequest& request, const AddressSpa
   miss.request = request;
   miss.began_ns = trace_.on() ? host_.now() : 0;
   if (config_.l2_latency == 0 && space.translation == TANDEM_TRANSLATION_SVA) return ask_at_once(miss, waiter);
-  if (config_.l2_latency == 0 && config_.walk_latency == 0) return walk_at_once(miss, space.root, waiter);
+  if (config_.l2_latency == 0 && at_once()) return walk_at_once(miss, space.root, waiter);
 
   miss.waiters.push_back({request, &waiter});
   miss.due = now_ + config_.l2_latency;
@@ -190,7 +190,8 @@ void Mmu::move(MissList::iterator miss, Miss::Stage stage) {
 
 void Mmu::start_waiting_walks() {
   while (!waiting_.empty() && walking_.size() < config_.walkers) {
-    walking_.splice(walking_.end(), waiting_, waiting_.begin());
+    const auto next = config_.hostile ? std::next(waiting_.begin(), static_cast<long>(config_.hostile->pick(waiting_.size()))) : waiting_.begin();
+    walking_.splice(walking_.end(), waiting_, next);
     begin_walk(walking_.back());
   }
 }
@@ -198,7 +199,7 @@ void Mmu::start_waiting_walks() {
 void Mmu::begin_walk(Miss& miss) {
   miss.stage = Miss::Stage::Walking;
   miss.walk = PageWalk(spaces_.find(miss.request.pasid)->root, miss.request.va, miss.request.access);
-  miss.due = now_;
+  miss.due = now_ + hostile_delay();
 }
 
 void Mmu::restart(Miss& miss) {
@@ -280,7 +281,7 @@ Mmu::Progress Mmu::advance_walk(Miss& miss) {
   for (uint32_t restarts = 0; miss.due <= now_ && restarts < kRestartsPerTick;) {
     if (!miss.walk.has_fetched()) {
       if (!fetch(miss)) return Progress::Pending;
-      miss.due += config_.walk_latency;
+      miss.due += config_.walk_latency + hostile_delay();
       continue;
     }
     const PageWalk::Step step = resolve(miss);

@@ -19,6 +19,7 @@
 
 #include "base/counters.h"
 #include "base/host.h"
+#include "base/hostile.h"
 #include "check/checker.h"
 #include "fault/fault_sink.h"
 #include "iommu/atc.h"
@@ -38,6 +39,7 @@ struct MmuConfig {
   uint32_t walk_latency = 0;
   uint32_t l2_latency = 0;
   uint32_t mutation = 0;  // a test's (tandem_mutation)
+  Hostile* hostile = nullptr;  // walks take longer, and another one may be first
 };
 
 class Mmu final : public Translator {
@@ -114,6 +116,8 @@ class Mmu final : public Translator {
   };
   enum class Progress : uint8_t { Waiting, Ended, Pending };  // pending: the IOMMU has been asked
 
+  uint64_t hostile_delay() const { return config_.hostile ? config_.hostile->delay() : 0; }
+  bool at_once() const { return config_.walk_latency == 0 && !(config_.hostile && config_.hostile->on()); }
   static MissKey key_of(const TranslationRequest& request);
   Tlb& l1_of(const TranslationRequest& request) {
     return l1_[request.client == TANDEM_CLIENT_COMPUTE ? request.unit : config_.compute_units];

@@ -51,6 +51,11 @@ class EventRing {
   }
 
   Ring& ring() { return ring_; }
+  const Ring& ring() const { return ring_; }
+  void restore(const Ring& ring) {
+    reset();
+    ring_ = ring;
+  }
   void reset() {
     ring_ = {};
     waiting_.clear();

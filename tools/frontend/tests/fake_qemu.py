@@ -21,15 +21,43 @@ from frontend import leaks, wire  # noqa: E402
 
 MODE = os.environ.get("FAKE_QEMU", "normal")
 COMMAND_LINE = " ".join(sys.argv)
+SEALED = "TANDEM_SEALED" in COMMAND_LINE
 
 
 def descriptor(name):
     return int(re.search(r"id=%s,fd=(\d+)" % name, COMMAND_LINE).group(1))
 
 
+def argument(pattern):
+    """What a part of the command line says, or None."""
+    match = re.search(pattern, COMMAND_LINE)
+    return match and match.group(1)
+
+
+class SealedControl:
+    """Orders from a file, output into another, as a sealed guest has them."""
+
+    def __init__(self):
+        self.output = open(argument(r"id=control,path=(\S+)"), "ab", buffering=0)
+        self.script = argument(r"mem-path=(\S+)")
+        self.read = 0
+
+    def sendall(self, data):
+        self.output.write(data)
+
+    def recv(self, _most):
+        data = Path(self.script).read_bytes()
+        magic, length = struct.unpack_from("<II", data)
+        assert magic == wire.SCRIPT_MAGIC
+        begin, self.read = self.read, length
+        return data[8 + begin:8 + length]
+
+
 class FakeGuest:
     def __init__(self):
-        self.control = socket.socket(fileno=descriptor("control"))
+        self.control = SealedControl() if SEALED else socket.socket(fileno=descriptor("control"))
+        self.machine = "running"
+        self.resumed = threading.Event()
         self.serial = re.search(r"id=serial,path=(\S+)", COMMAND_LINE).group(1)
         self.reader = wire.FrameReader()
         self.pending = []
@@ -77,7 +105,16 @@ class FakeGuest:
             time.sleep(1000)
         if MODE == "nonsense":
             self.control.sendall(b"\xff" * 64)
-        self.send(wire.FRAME_READY, struct.pack("<Q", 1234) + b"7.3.0-fake\0")
+        incoming = argument(r"-incoming file:(\S+)")
+        if incoming:
+            assert Path(incoming).read_text() == "a snapshot"
+            self.machine = "paused"
+            self.resumed.wait()
+        else:
+            self.send(wire.FRAME_READY, struct.pack("<Q", 1234) + b"7.3.0-fake\0")
+        if "panic=pause" in COMMAND_LINE:
+            self.machine = "guest-panicked"
+            self.resumed.wait()
         if MODE == "splat-at-boot":
             self.log("WARNING: born with a flaw")
         while True:
@@ -122,6 +159,10 @@ class FakeGuest:
                 self.send(wire.FRAME_OUTPUT, self.variables.get(words.pop(0), "(unset)").encode())
             elif action == "cat":
                 self.cat()
+            elif action == "exit-if-seed":  # SEED STATUS
+                wanted, status = words.pop(0), int(words.pop(0))
+                if self.variables.get("TANDEM_SEED") == wanted:
+                    return wire.ENDING_EXITED, status
             elif action == "exit":
                 return wire.ENDING_EXITED, int(words.pop(0))
             elif action == "signal":
@@ -195,7 +236,21 @@ class FakeGuest:
         return wire.ENDING_EXITED, int(failed)
 
 
-def serve_monitor():
+def answer(guest, request):
+    command = request["execute"]
+    if command == "query-status":
+        return {"status": guest.machine}
+    if command == "migrate":
+        Path(request["arguments"]["uri"].removeprefix("file:")).write_text("a snapshot")
+    if command == "query-migrate":
+        return {"status": "failed", "error-desc": "the GPU is at work"} if MODE == "no-snapshot" else {"status": "completed"}
+    if command == "cont":
+        guest.machine = "running"
+        guest.resumed.set()
+    return {}
+
+
+def serve_monitor(guest):
     monitor = socket.socket(fileno=descriptor("monitor"))
     stream = monitor.makefile("rw")
 
@@ -214,7 +269,7 @@ def serve_monitor():
             say({"return": "fake GPU: idle\n"})
         else:
             say({"event": "IGNORE_ME"})
-            say({"return": {}})
+            say({"return": answer(guest, request)})
 
 
 def main():
@@ -228,9 +283,13 @@ def main():
         print(f"qemu-system-x86_64: {os.environ['FAKE_QEMU_ERROR']}", file=sys.stderr)
         sys.exit(1)
     for path in re.findall(r"trace=(\S+)", COMMAND_LINE):
-        Path(path).write_text("a trace, of a kind")
+        Path(path).write_text(os.environ.get("FAKE_QEMU_TRACE", "a trace, of a kind"))
+    if "rr=record" in COMMAND_LINE:
+        Path(argument(r"rrfile=(\S+)")).write_text("a log")
+    if "rr=replay" in COMMAND_LINE:
+        assert Path(argument(r"rrfile=(\S+)")).read_text() == "a log"
     guest = FakeGuest()
-    threading.Thread(target=serve_monitor, daemon=True).start()
+    threading.Thread(target=serve_monitor, args=(guest,), daemon=True).start()
     if MODE != "never-ready":
         threading.Thread(target=guest.heartbeats, daemon=True).start()
     guest.serve()

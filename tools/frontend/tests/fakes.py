@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 def artifacts(stage="/nonexistent"):
     return SimpleNamespace(
         qemu=str(TESTS / "fake_qemu.py"), qemu_firmware_dirs=["/firmware"], qtest_dir=None, model_libdir=None,
-        kernel_image="/kernel", kernel_release="7.3.0-fake", kernel_modules=None, driver_ko=None, guest_dir=str(stage),
+        kernel_image=__file__, kernel_release="7.3.0-fake", kernel_modules=None, driver_ko=None, guest_dir=str(stage),
         build_dir="/nonexistent", busybox=None, kernel_source=None, selftests=None)
 
 

@@ -44,8 +44,8 @@ class WireTest(unittest.TestCase):
     def test_constants_are_those_of_the_header(self):
         defines = dict(re.findall(r"^#define (\w+) (\S.*?)(?: +/\*.*)?$", PROTOCOL.read_text(), re.M))
         for name, text in defines.items():
-            if name.startswith(("FRAME_", "START_", "INPUT_WINDOW")):
-                value = eval(re.sub(r"(\d)u", r"\1", text))  # "1u << 20": our own header
+            if name.startswith(("FRAME_", "START_", "INPUT_WINDOW", "SCRIPT_MAGIC")):
+                value = eval(re.sub(r"([\da-f])u\b", r"\1", text))  # "1u << 20": our own header
                 self.assertEqual(getattr(wire, name), value, name)
         self.assertEqual(defines["TANDEM_PORT"].strip('"'), wire.PORT_NAME)
         self.assertGreater(sum(name.startswith("FRAME_") for name in defines), 12)

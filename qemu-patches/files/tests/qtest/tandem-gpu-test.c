@@ -491,6 +491,7 @@ int main(int argc, char **argv)
     add_copy_tests();
     add_atomics_tests();
     add_life_tests();
+    add_migrate_tests();
     add_peer_tests();
     return g_test_run();
 }

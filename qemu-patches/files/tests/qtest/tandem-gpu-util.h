@@ -92,6 +92,7 @@ void gpu_assert_recovers(Gpu *g);
 void add_atomics_tests(void);
 void add_copy_tests(void);
 void add_life_tests(void);
+void add_migrate_tests(void);
 void add_peer_tests(void);
 
 #endif

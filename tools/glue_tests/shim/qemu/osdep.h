@@ -30,4 +30,6 @@ static inline int ctz32(uint32_t value)
 	return value ? __builtin_ctz(value) : 32;
 }
 
+typedef struct VMStateDescription VMStateDescription;
+
 #endif

@@ -101,6 +101,8 @@ static void tandem_ats_invalidated(IOMMUNotifier *notifier,
         .pasid = pasid->pasid,
     };
 
+    /* With hostile timing the model goes on working before it lets go. */
+    RCU_READ_LOCK_GUARD();
     tandem_enter(s);
     if (s->model) {
         invalidation.waited_ns = tandem_exec_now(s) - began;

@@ -141,6 +141,17 @@ void tandem_exec_drop_interrupts(TandemGpu *s)
     qatomic_set(&s->exec.pending_vectors, 0);
 }
 
+/* BQL held. */
+void tandem_exec_loaded(TandemGpu *s)
+{
+    if (qatomic_read(&s->exec.pending_vectors)) {
+        tandem_deliver_interrupts(s);
+    }
+    tandem_enter(s);
+    tandem_kick(s);
+    tandem_leave(s);
+}
+
 /* One slice -------------------------------------------------------------- */
 
 static enum tandem_run_result tandem_run_slice(TandemGpu *s)

@@ -17,7 +17,6 @@
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pcie.h"
-#include "migration/blocker.h"
 #include "system/system.h"
 #include "tandem-gpu.h"
 
@@ -164,6 +163,16 @@ static void tandem_gpu_update_atomic_ops(TandemGpu *s)
         tandem_model_set_atomic_requester(s->model, on);
     }
     tandem_leave(s);
+}
+
+/* Saved state ------------------------------------------------------------ */
+
+/* What the model was told of the bus follows the configuration space. */
+void tandem_gpu_loaded(TandemGpu *s)
+{
+    tandem_gpu_update_atomic_ops(s);
+    tandem_ats_update(s);
+    tandem_exec_loaded(s);
 }
 
 /* Reset ------------------------------------------------------------------ */
@@ -331,13 +340,6 @@ static bool tandem_gpu_init_capabilities(TandemGpu *s, Error **errp)
     return true;
 }
 
-static bool tandem_gpu_block_migration(TandemGpu *s, Error **errp)
-{
-    error_setg(&s->migration_blocker, "%s: the state of the Tandem hardware "
-               "model cannot be saved yet", tandem_gpu_name(s));
-    return migrate_add_blocker(&s->migration_blocker, errp) == 0;
-}
-
 /* Visitors that come from now on find no device. */
 static void tandem_gpu_drop_model(TandemGpu *s)
 {
@@ -380,9 +382,6 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
     if (!tandem_gpu_init_capabilities(s, errp)) {
         goto no_capabilities;
     }
-    if (!tandem_gpu_block_migration(s, errp)) {
-        goto no_blocker;
-    }
     if (!tandem_trace_open(s, errp)) {
         goto no_trace;
     }
@@ -399,8 +398,6 @@ static void tandem_gpu_realize(PCIDevice *pdev, Error **errp)
     return;
 
 no_trace:
-    migrate_del_blocker(&s->migration_blocker);
-no_blocker:
     pcie_cap_exit(pdev);
     msix_uninit(pdev, &s->regs_bar, &s->regs_bar);
 no_capabilities:
@@ -422,7 +419,7 @@ static void tandem_gpu_exit(PCIDevice *pdev)
     tandem_exec_release(s);
     tandem_fabric_release(s);
     tandem_trace_free(s);
-    migrate_del_blocker(&s->migration_blocker);
+    g_clear_pointer(&s->saved, g_free);
     pcie_cap_exit(pdev);
     msix_uninit(pdev, &s->regs_bar, &s->regs_bar);
 }
@@ -464,6 +461,7 @@ static void tandem_gpu_class_init(ObjectClass *klass, const void *data)
     pc->revision = TANDEM_PCI_REVISION;
     pc->class_id = TANDEM_PCI_CLASS >> 8;
     rc->phases.hold = tandem_gpu_reset_hold;
+    dc->vmsd = &tandem_gpu_vmstate;
     dc->desc = "Tandem GPU: a GPU that shares virtual memory with the CPUs";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     tandem_properties_class_init(klass);

@@ -12,6 +12,7 @@
  *   tandem-fabric.c   the link between GPUs: peers and their memory
  *   tandem-trace.c    trace file and trace events
  *   tandem-check.c    reports of the coherence checker
+ *   tandem-migration.c  saved state
  *   tandem-monitor.c  "info tandem", counters
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -99,6 +100,7 @@ typedef struct TandemTrace {
 
     int fd;                   /* -1: no file */
     uint64_t records;         /* taken since the header; device lock */
+    uint64_t last_ns;         /* time of the last one; device lock */
     uint8_t *filling;         /* buffer being filled; device lock */
     size_t filled;            /* bytes in it; device lock */
 
@@ -164,12 +166,16 @@ struct TandemGpu {
     TandemTrace trace;
     int check_fd;               /* -1: no file; device lock */
 
+    uint8_t *saved;             /* the model's state while it is migrated */
+    uint32_t saved_bytes;
+
     Notifier exit_notifier;
-    Error *migration_blocker;
 };
 
 /* The name the user gave the device, for messages. */
 const char *tandem_gpu_name(TandemGpu *s);
+/* BQL held: the device's state has been replaced. */
+void tandem_gpu_loaded(TandemGpu *s);
 /* The page of video memory is poisoned from now on. */
 bool tandem_gpu_poison(TandemGpu *s, uint64_t offset, Error **errp);
 
@@ -194,6 +200,8 @@ void tandem_enter(TandemGpu *s);
 void tandem_leave(TandemGpu *s);
 /* The model may have something to do.  Device lock held. */
 void tandem_kick(TandemGpu *s);
+/* After migration: what was raised and not delivered is delivered. */
+void tandem_exec_loaded(TandemGpu *s);
 
 /* Host operations of the model: called under the device lock. */
 void tandem_exec_interrupt(void *opaque, uint32_t vector);
@@ -266,6 +274,9 @@ bool tandem_check_open(TandemGpu *s, Error **errp);
 void tandem_check_close(TandemGpu *s);
 void tandem_check_report(void *opaque,
                          const struct tandem_check_report *report);
+
+/* tandem-migration.c */
+extern const VMStateDescription tandem_gpu_vmstate;
 
 /* tandem-monitor.c */
 void tandem_monitor_class_init(ObjectClass *klass);

@@ -146,6 +146,7 @@ static const Property tandem_gpu_properties[] = {
     TANDEM_PROP("fabric", config.fabric, uint32, uint32_t),
     TANDEM_PROP("poison", poison, string, char *),
     TANDEM_PROP("seed", config.seed, uint64, uint64_t),
+    TANDEM_PROP("hostile", config.hostile, uint64, uint64_t),
     TANDEM_PROP("atomics", atomics, string, char *),
     TANDEM_PROP("atomic-pause", config.atomic_pause, uint32, uint32_t),
     TANDEM_PROP("vram-bar", config.vram_bar, bool, bool),
@@ -232,6 +233,10 @@ static void tandem_gpu_describe_rest(ObjectClass *klass,
     tandem_gpu_describe(klass, "seed",
                         "for every choice that the hardware leaves open",
                         c->seed);
+    tandem_gpu_describe(klass, "hostile",
+                        "seed by which whatever has no fixed moment or order "
+                        "is late, early or in another one; 0: nothing is",
+                        c->hostile);
     tandem_gpu_describe(klass, "atomic-pause",
                         "ticks between load and store of an atomic that is "
                         "not atomic against the CPUs", c->atomic_pause);

@@ -148,13 +148,29 @@ static void tandem_trace_append(TandemTrace *trace,
 {
     memcpy(trace->filling + trace->filled, record, sizeof(*record));
     trace->filled += sizeof(*record);
+    trace->last_ns = record->time_ns;
     trace->records++;
     if (trace->filled == TANDEM_TRACE_BUFFER_BYTES) {
         tandem_trace_drain(trace);
     }
 }
 
-static bool tandem_trace_write_header(int fd)
+/*
+ * Unix time.  In virtual time that is the machine's own date (-rtc), so that
+ * equal runs have equal traces.
+ */
+static uint64_t tandem_trace_wall_clock(TandemGpu *s)
+{
+    struct tm date;
+
+    if (s->exec.mode == TANDEM_EXECUTION_PARALLEL) {
+        return g_get_real_time() * 1000ULL;
+    }
+    qemu_get_timedate(&date, 0);
+    return mktimegm(&date) * 1000000000ULL;
+}
+
+static bool tandem_trace_write_header(TandemGpu *s, int fd)
 {
     struct tandem_trace_header header = {
         .version = TANDEM_TRACE_VERSION,
@@ -162,7 +178,7 @@ static bool tandem_trace_write_header(int fd)
         .header_bytes = sizeof(struct tandem_trace_header),
         .abi_version = TANDEM_ABI_MAJOR << 16 | TANDEM_ABI_MINOR,
         .epoch_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL),
-        .wall_ns = g_get_real_time() * 1000ULL,
+        .wall_ns = tandem_trace_wall_clock(s),
     };
 
     memcpy(header.magic, TANDEM_TRACE_MAGIC, sizeof(header.magic));
@@ -180,7 +196,7 @@ bool tandem_trace_open(TandemGpu *s, Error **errp)
         if (fd < 0) {
             return false;
         }
-        if (!tandem_trace_write_header(fd)) {
+        if (!tandem_trace_write_header(s, fd)) {
             error_setg_errno(errp, errno ? errno : EIO,
                              "Could not write trace file '%s'", s->trace_path);
             close(fd);
@@ -192,6 +208,7 @@ bool tandem_trace_open(TandemGpu *s, Error **errp)
     trace->writing = g_malloc(TANDEM_TRACE_BUFFER_BYTES);
     trace->filled = trace->to_write = 0;
     trace->records = trace->lost = 0;
+    trace->last_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     trace->error = 0;
     trace->model_on = false;
     trace->fd = fd;
@@ -201,12 +218,15 @@ bool tandem_trace_open(TandemGpu *s, Error **errp)
 /*
  * The END record counts what came before it and says how much of that is
  * missing.  It is written even after an error: if there is room again the
- * reader learns what happened.
+ * reader learns what happened.  In virtual time it carries the last record's
+ * time: the machine ends when the host gets to it.
  */
-static void tandem_trace_write_end(TandemTrace *trace)
+static void tandem_trace_write_end(TandemGpu *s)
 {
+    TandemTrace *trace = &s->trace;
     struct tandem_trace_record end = {
-        .time_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL),
+        .time_ns = s->exec.mode == TANDEM_EXECUTION_PARALLEL ?
+                   qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) : trace->last_ns,
         .type = TANDEM_TRACE_END,
         .unit = TANDEM_TRACE_NO_UNIT,
         .queue = TANDEM_TRACE_NO_QUEUE,
@@ -226,7 +246,7 @@ static void tandem_trace_close_file(TandemGpu *s)
     TandemTrace *trace = &s->trace;
 
     tandem_trace_drain(trace);
-    tandem_trace_write_end(trace);
+    tandem_trace_write_end(s);
     if (close(trace->fd) < 0 && !trace->error) {
         trace->error = errno;
     }
