@@ -329,7 +329,7 @@ TEST(Csr, WritesToReadOnlyAndUnknownRegistersAreIllegal) {
   expect_error({csrrs(x0, 0xc00, t0)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
   expect_error({csrrsi(x0, 0xc00, 1)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
   expect_error({csrr(t0, 0x300)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
-  expect_error({csrr(t0, 0xcd6)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
+  expect_error({csrr(t0, 0xcd7)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
   expect_error({csrrwi(t0, 0x000, 1)}, TANDEM_QUEUE_ILLEGAL_INSTRUCTION, 0);
 }
 
