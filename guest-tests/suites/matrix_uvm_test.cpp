@@ -297,7 +297,11 @@ DEVMEM_TEST(MatrixUvmEvict, the_block_at_an_offset)
 	Hook evict("test_evict");
 	std::uint64_t room = device().query()->vram_bytes, evicted = 0;
 	for (std::uint64_t offset = 0; offset < room; offset += huge_bytes) {
-		int answer = evict.tell(("offset " + std::to_string(offset)).c_str());
+		int answer = EBUSY; /* as long as somebody holds a page of it */
+		EXPECT_TRUE(tally::wait_sleeping([&] {
+			answer = evict.tell(("offset " + std::to_string(offset)).c_str());
+			return answer != EBUSY;
+		}));
 		ASSERT_TRUE(answer == 0 || answer == ENOENT) << std::strerror(answer) << " at " << offset;
 		evicted += !answer;
 	}
