@@ -58,6 +58,11 @@ TANDEM_ASSERT_SIZE(struct tandem_check_frames, 24);
 #define TANDEM_CHECK_FRAMES_OWN   TANDEM_FABRIC_LIMIT
 #define TANDEM_CHECK_FRAMES_COUNT (TANDEM_FABRIC_LIMIT + 1)
 
+/*
+ * The lives of the GPU's own pages of VRAM: a uint32_t for each, in a row. The driver adds 1 whenever it gives the page out and whenever
+ * it comes back, so that it is somebody's while the number is odd. Each life begins with a COPY or FILL into the page.
+ */
+
 struct tandem_check_format {
 	uint64_t ignored;      /* 0x00 */
 	uint64_t present;      /* 0x08 */
@@ -70,7 +75,8 @@ struct tandem_check_format {
 	uint64_t offset;       /* 0x40 */
 	uint64_t offset_flip;  /* 0x48 */
 	uint64_t offset_frame; /* 0x50 */
-	uint64_t reserved[5];
+	uint64_t vram_lives;   /* 0x58 physical address of the lives of its pages of VRAM; 0: not told */
+	uint64_t reserved[4];
 	uint8_t kinds[TANDEM_CHECK_TYPES]; /* 0x80 enum tandem_check_kind */
 	struct tandem_check_frames frames[TANDEM_CHECK_FRAMES_COUNT]; /* 0xc0 */
 };

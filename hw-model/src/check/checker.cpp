@@ -82,7 +82,7 @@ const char* check_counter_name(uint32_t counter) {
 }
 
 Checker::Checker(const AddressSpaces& spaces, const MemoryPort& memory, const Host& host)
-    : spaces_(spaces), host_(host), tables_(memory), reporter_(*this), vram_(memory.vram_bytes()) {}
+    : spaces_(spaces), host_(host), tables_(memory), reporter_(*this), vram_(memory) {}
 
 uint64_t Checker::counter(tandem_check_counter counter) const {
   switch (counter) {
@@ -231,6 +231,11 @@ void Checker::moved(const CopyWitness& witness, const std::byte* source, const s
            nobody(Pasid{}, gva(address)), nullptr, 1);
 }
 
+void Checker::copies_from(uint64_t offset, uint64_t bytes) {
+  for (uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1); page < offset + bytes; page += TANDEM_PAGE_BYTES)
+    if (const auto finding = vram_.judge(page)) violated(*finding, nobody(Pasid{}, gva(page)), nullptr, TANDEM_PAGE_BYTES);
+}
+
 // ---- faults ----
 
 void Checker::faulted(const TranslationRequest& request, tandem_fault_reason reason) {
@@ -244,6 +249,11 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
   if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
   const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
   const uint32_t in_a_row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
+  if (faults_.unserved(AccessKey::of(request)) >= FaultLedger::kMostUnserved)
+    violated({"X6.fault-never-served",
+              format("an access has faulted %u times, was released each time, and nobody has mapped its page", FaultLedger::kMostUnserved),
+              {}},
+             request, nullptr, 1);
   if (in_a_row < FaultLedger::kMostInARow) return;
   violated({"X6.fault-though-permitted",
             format("an access has faulted %u times in a row although its page table permits it", in_a_row),
@@ -260,6 +270,8 @@ void Checker::recorded(const TranslationRequest& request, uint64_t moment) {
                     static_cast<ull>(space->second.ended))}},
            request, nullptr, 1);
 }
+
+void Checker::cancelled(Pasid pasid, Gva page) { faults_.answered(pasid, page, page + TANDEM_PAGE_BYTES); }
 
 void Checker::replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left) {
   note(pasid, {.kind = EventKind::Replayed, .seqno = seqno, .a = released});
@@ -355,6 +367,7 @@ void Checker::ended(Pasid pasid) {
 
 void Checker::drop_host_pointers() {
   tables_.drop_host_pointers();
+  vram_.drop_host_pointers();
   if (truth_) truth_->drop_host_pointers();
 }
 
@@ -364,7 +377,7 @@ void Checker::reset() {
   by_pasid_.clear();
   kernels_.clear();
   faults_.reset();
-  vram_.reset();
+  vram_.follow(0);
   carried_out_.clear();
   not_carried_out_.clear();
   if (truth_) truth_->reset();

@@ -73,11 +73,15 @@ class Checker final : private ReportSink {
   // A piece of one of the driver's copies was moved.
   void moved(const CopyWitness& witness, const std::byte* source, const std::byte* destination, tandem_aperture aperture,
              uint64_t address);
+  // One of the driver's copies is about to read this video memory.
+  void copies_from(uint64_t offset, uint64_t bytes);
 
   // ---- faults ----
   void faulted(const TranslationRequest& request, tandem_fault_reason reason);
   // The record of a fault of that moment is written into the fault buffer.
   void recorded(const TranslationRequest& request, uint64_t moment);
+  // What waits for this page fails.
+  void cancelled(Pasid pasid, Gva page);
   // So many accesses still wait after a REPLAY of their address space.
   void replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left);
 

@@ -49,6 +49,7 @@ class ProcessTables {
   // Physical address of the format; 0: none. False: there is no such memory, or it makes no sense.
   bool set_format(uint64_t address);
   uint64_t format_address() const { return format_address_; }
+  uint64_t vram_lives() const { return format_.vram_lives; }
 
   // One walk. Takes entries as they are at this moment, each read once.
   Grant look(uint64_t root, uint32_t levels, Gva va);

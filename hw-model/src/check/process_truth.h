@@ -36,6 +36,7 @@ class ProcessTruth final : public TruthSource {
   // The driver tells how tables are read. False: it makes no sense.
   bool set_format(uint64_t address) { return tables_.set_format(address); }
   uint64_t format_address() const { return tables_.format_address(); }
+  uint64_t vram_lives() const { return tables_.vram_lives(); }
 
   std::optional<Finding> judge(const UsedTranslation& used) override;
   std::optional<Finding> judge_fill(const UsedTranslation& made) override;

@@ -1,36 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The life of each page of video memory, as the driver tells it: free -> allocated -> being filled -> ready -> free. What the device
-// reaches must be ready. Until the driver has told of anything nothing is judged.
+// The life of each page of video memory. The driver counts, in an array that it shares with the checker (tandem_check.h), how often
+// the page was given out and came back; the copy engine tells what it has filled. What the device reaches must be somebody's, and
+// have been filled since it is. Where the driver shares no array nothing is judged.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "check/physical_pages.h"
 #include "check/truth.h"
 
 namespace tandem {
 
 class VramPages {
  public:
-  enum class State : uint8_t { Free, Allocated, Filling, Ready };
+  explicit VramPages(const MemoryPort& memory) : shared_(memory), filled_in_(memory.vram_bytes() / TANDEM_PAGE_BYTES) {}
 
-  explicit VramPages(uint64_t bytes) : pages_(bytes / TANDEM_PAGE_BYTES) {}
-
-  // Pages [first, first + count) by number; what lies beyond the memory is left out. owner: process, for reports.
-  void set(uint64_t first, uint64_t count, State state, uint32_t owner);
-  // The page that a translation leads to, at this offset.
-  std::optional<Finding> judge(uint64_t offset) const;
-  void reset();
+  // Where the driver's array is; 0: there is none.
+  void follow(uint64_t lives) { lives_ = lives; }
+  // A copy or fill by the driver has ended well: whole pages of [offset, offset + bytes) have their contents.
+  void filled(uint64_t offset, uint64_t bytes);
+  // The page at this offset is reached: by a translation, or as the source of a copy.
+  std::optional<Finding> judge(uint64_t offset);
+  void drop_host_pointers() { shared_.drop(); }
 
  private:
-  struct Page {
-    State state = State::Free;
-    uint32_t owner = 0;       // the last one
-    bool was_used = false;    // has ever been allocated
-  };
-  std::vector<Page> pages_;
-  bool told_ = false;
+  static constexpr uint64_t kLifeBytes = sizeof(uint32_t);
+
+  std::optional<uint32_t> life_of(uint64_t number);
+
+  PhysicalPages shared_;
+  std::vector<uint32_t> filled_in_;  // which life; outlives a reset, as the contents do
+  uint64_t lives_ = 0;
 };
 
 }  // namespace tandem

@@ -253,7 +253,9 @@ void Device::post_wish_for_rest() {
 }
 
 void Device::write_check_format(uint64_t address) {
-  if (!truth_->set_format(address))
+  const bool known = truth_->set_format(address);
+  checker_->vram().follow(known ? truth_->vram_lives() : 0);
+  if (!known)
     host_.guest_error("CHECK_FORMAT: there is no description of page tables at %#llx", static_cast<unsigned long long>(address));
 }
 

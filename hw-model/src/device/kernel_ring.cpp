@@ -135,9 +135,13 @@ bool KernelRing::check_job() {
   if (!current_->job->ended()) return false;
   copies_.remove(*current_->job);
   current_->error = current_->job->error();
+  const bool copied = command.type == TANDEM_COMMAND_COPY || command.type == TANDEM_COMMAND_FILL;
+  if (Checker* check = memory_.checker(); check && copied && *current_->error == TANDEM_COMMAND_OK) {
+    const auto& copy = command.u.copy;
+    if (copy.destination_aperture == TANDEM_APERTURE_VRAM) check->vram().filled(copy.destination, copy.bytes);
+  }
   if (const auto page = current_->job->poisoned_page()) note_poison(*page);
-  if (command.type == TANDEM_COMMAND_COPY) trace_copy(command, CopyKind::Linear);
-  if (command.type == TANDEM_COMMAND_FILL) trace_copy(command, CopyKind::Fill);
+  if (copied) trace_copy(command, command.type == TANDEM_COMMAND_FILL ? CopyKind::Fill : CopyKind::Linear);
   return true;
 }
 
@@ -304,6 +308,7 @@ tandem_command_error KernelRing::cancel(const tandem_command& command) {
     return TANDEM_COMMAND_BAD_PARAMETER;
   const Gva page = gva(cancel.va).align_down(TANDEM_PAGE_BYTES);
   const uint32_t failed = faults_.cancel(pasid, queue, page, static_cast<QueueError>(cancel.status));
+  if (Checker* check = memory_.checker()) check->cancelled(pasid, page);
   processor_.note_outside_event();
   trace_cancel(command, failed);
   return TANDEM_COMMAND_OK;
@@ -348,6 +353,8 @@ std::optional<tandem_command_error> KernelRing::copy(const tandem_command& comma
     request.fails_after = copy.bytes / 2;
   }
   request.drops_last_piece = mutation_ == TANDEM_MUTATION_COPY_DROPPED && copies_begun_++ % kCopiesToADropped == 0;
+  if (Checker* check = memory_.checker(); check && linear && copy.source_aperture == TANDEM_APERTURE_VRAM)
+    check->copies_from(copy.source, copy.bytes);
   begin(std::make_unique<PhysicalCopy>(request, memory_, counters_));
   return {};
 }

@@ -147,6 +147,7 @@ uint32_t FaultUnit::skip(Pasid pasid, Gva start, Gva end, Access access) {
     const AccessKey key = present->first;
     if (!key.resident_only || key.access != access) continue;
     const WaitingAccesses waiters = pending_.take(present);
+    if (Checker* check = memory_.checker()) check->cancelled(pasid, gva(key.page));
     tell_skipped(waiters, gva(key.page), access);
     skipped += static_cast<uint32_t>(waiters.size());
   }

@@ -49,5 +49,17 @@ TEST(FaultLedger, AnInvalidationOfThePageBeginsAnew) {
   EXPECT_EQ(ledger.faulted(kWrite, true), 1u);
 }
 
+TEST(FaultLedger, CountsFaultsThatNobodyServesUntilThereIsAnAnswer) {
+  FaultLedger ledger;
+  for (int n = 0; n < 3; ++n) ledger.faulted(kWrite, false);
+  EXPECT_EQ(ledger.unserved(kWrite), 3u);
+  EXPECT_EQ(ledger.unserved({1, 0x5000, Access::Read}), 0u);
+  ledger.answered(pasid(1), gva(0x5000), gva(0x6000));
+  EXPECT_EQ(ledger.unserved(kWrite), 0u);
+  ledger.faulted(kWrite, false);
+  ledger.faulted(kWrite, true);
+  EXPECT_EQ(ledger.unserved(kWrite), 0u);
+}
+
 }  // namespace
 }  // namespace tandem::test

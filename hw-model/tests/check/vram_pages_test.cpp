@@ -3,38 +3,60 @@
 
 #include <gtest/gtest.h>
 
+#include "support/fake_host.h"
+
 namespace tandem::test {
 namespace {
 
-using State = VramPages::State;
+constexpr uint64_t kVramPages = 16;
+constexpr uint64_t kLives = 0x5000;  // physical address of the driver's array
 
-std::string key_of(const std::optional<Finding>& finding) { return finding ? finding->key : ""; }
+class VramPagesTest : public ::testing::Test {
+ protected:
+  // The driver gives the page out, or takes it back.
+  void turn(uint64_t number) { ++host_.at<uint32_t>(kLives + 4 * number); }
+  std::string key_of(uint64_t offset) {
+    const auto finding = pages_.judge(offset);
+    return finding ? finding->key : "";
+  }
 
-TEST(VramPages, NothingIsJudgedBeforeTheDriverHasTold) {
-  const VramPages pages(16 * TANDEM_PAGE_BYTES);
-  EXPECT_EQ(pages.judge(0x3000), std::nullopt);
+  FakeHost host_;
+  tandem_host_ops ops_ = host_.ops();
+  std::vector<std::byte> vram_ = std::vector<std::byte>(kVramPages * TANDEM_PAGE_BYTES);
+  MemoryPort memory_{ops_, &host_, vram_.data(), vram_.size()};
+  VramPages pages_{memory_};
+};
+
+TEST_F(VramPagesTest, NothingIsJudgedBeforeTheDriverHasTold) {
+  EXPECT_EQ(key_of(0x3000), "");
+  pages_.follow(kLives);
+  EXPECT_EQ(key_of(0x3000), "X3.vram-never-allocated");
 }
 
-TEST(VramPages, ThePageMustBeAllocatedAndFilled) {
-  VramPages pages(16 * TANDEM_PAGE_BYTES);
-  pages.set(2, 2, State::Allocated, 7);
-  EXPECT_EQ(pages.judge(0x2000), std::nullopt);
-  EXPECT_EQ(key_of(pages.judge(0x4000)), "X3.vram-never-allocated");
-  pages.set(3, 1, State::Filling, 7);
-  EXPECT_EQ(key_of(pages.judge(0x3fff)), "X4.use-before-copy");
-  pages.set(3, 1, State::Ready, 7);
-  EXPECT_EQ(pages.judge(0x3000), std::nullopt);
-  pages.set(3, 1, State::Free, 0);
-  EXPECT_EQ(key_of(pages.judge(0x3000)), "X3.vram-use-after-free");
-  EXPECT_NE(pages.judge(0x3000)->details.front().find("of process 7"), std::string::npos);
+TEST_F(VramPagesTest, APageMustBeGivenOutAndFilledInEachOfItsLives) {
+  pages_.follow(kLives);
+  turn(3);
+  EXPECT_EQ(key_of(0x3fff), "X4.use-before-copy");
+  pages_.filled(0x2000, 2 * TANDEM_PAGE_BYTES);
+  EXPECT_EQ(key_of(0x3000), "");
+  turn(3);
+  EXPECT_EQ(key_of(0x3000), "X3.vram-use-after-free");
+  turn(3);
+  EXPECT_EQ(key_of(0x3000), "X4.use-before-copy");
 }
 
-TEST(VramPages, WhatTheDriverTellsBeyondTheMemoryIsLeftOut) {
-  VramPages pages(4 * TANDEM_PAGE_BYTES);
-  pages.set(3, ~uint64_t{0}, State::Ready, 1);
-  pages.set(~uint64_t{0}, 2, State::Ready, 1);
-  EXPECT_EQ(pages.judge(0x3000), std::nullopt);
-  EXPECT_EQ(pages.judge(0x10000), std::nullopt);
+TEST_F(VramPagesTest, PartOfAPageDoesNotFillIt) {
+  pages_.follow(kLives);
+  turn(3);
+  pages_.filled(0x3000, TANDEM_PAGE_BYTES - 1);
+  pages_.filled(0x3001, TANDEM_PAGE_BYTES);
+  EXPECT_EQ(key_of(0x3000), "X4.use-before-copy");
+}
+
+TEST_F(VramPagesTest, WhatLiesBeyondTheMemoryIsNotJudged) {
+  pages_.follow(kLives);
+  pages_.filled(kVramPages * TANDEM_PAGE_BYTES, TANDEM_PAGE_BYTES);
+  EXPECT_EQ(key_of(kVramPages * TANDEM_PAGE_BYTES), "");
 }
 
 }  // namespace
