@@ -93,6 +93,40 @@ static bool tandem_check_knows_tables(void)
 
 static void tandem_check_rest_work(struct work_struct *work);
 
+/* In one piece, so that one address says where it is: of very much VRAM nothing is told. */
+static void tandem_check_share_lives(struct tandem_device *tdev)
+{
+	size_t bytes = PHYS_PFN(tdev->config.vram_bytes) * sizeof(*tdev->check.vram_lives);
+
+	if (!bytes)
+		return;
+	tdev->check.vram_lives = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	if (tdev->check.vram_lives)
+		tdev->check.format->vram_lives = virt_to_phys(tdev->check.vram_lives);
+}
+
+static void tandem_check_forget_lives(struct tandem_device *tdev)
+{
+	if (tdev->check.vram_lives)
+		free_pages_exact(tdev->check.vram_lives, PHYS_PFN(tdev->config.vram_bytes) *
+								 sizeof(*tdev->check.vram_lives));
+	tdev->check.vram_lives = NULL;
+}
+
+/*
+ * Pages of VRAM are given out, or have come back. They are the caller's: between the copy engine's
+ * last access in the old life and its first in the new one. Any context.
+ */
+void tandem_check_vram_turns(struct tandem_device *tdev, u64 index, unsigned int pages)
+{
+	u32 *lives = tdev->check.vram_lives;
+	u64 i;
+
+	for (i = index; lives && i < index + pages; i++)
+		/* Seen before the command that fills the page, which is submitted after. */
+		WRITE_ONCE(lives[i], lives[i] + 1);
+}
+
 int tandem_check_init(struct tandem_device *tdev)
 {
 	INIT_WORK(&tdev->check.rest, tandem_check_rest_work);
@@ -102,6 +136,7 @@ int tandem_check_init(struct tandem_device *tdev)
 	if (!tdev->check.format)
 		return -ENOMEM;
 	tandem_check_describe(tdev->check.format);
+	tandem_check_share_lives(tdev);
 	return 0;
 }
 
@@ -109,6 +144,7 @@ int tandem_check_init(struct tandem_device *tdev)
 void tandem_check_fini(struct tandem_device *tdev)
 {
 	cancel_work_sync(&tdev->check.rest);
+	tandem_check_forget_lives(tdev);
 	free_page((unsigned long)tdev->check.format);
 	tdev->check.format = NULL;
 }

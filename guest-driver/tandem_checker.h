@@ -16,6 +16,7 @@ struct tandem_event;
 
 struct tandem_check {
 	struct tandem_check_format *format; /* a page; NULL: there is no checker */
+	u32 *vram_lives;                    /* one for each page of VRAM, or NULL */
 	struct work_struct rest;
 };
 
@@ -23,6 +24,7 @@ int tandem_check_init(struct tandem_device *tdev);
 void tandem_check_fini(struct tandem_device *tdev);
 void tandem_check_program(struct tandem_device *tdev);
 void tandem_check_frames_changed(struct tandem_device *tdev);
+void tandem_check_vram_turns(struct tandem_device *tdev, u64 index, unsigned int pages);
 void tandem_check_asked(struct tandem_device *tdev);
 
 int tandem_check_begin(struct tandem_as *as);

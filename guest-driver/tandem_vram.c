@@ -214,6 +214,7 @@ static struct page *tandem_vram_page(struct tandem_vram *vram, u64 index, unsign
 {
 	struct page *page = pfn_to_page(vram->first_pfn + index);
 
+	tandem_check_vram_turns(vram->tdev, index, 1 << order);
 	zone_device_folio_init((struct folio *)page, &vram->pagemap, order);
 	return page;
 }
@@ -317,6 +318,7 @@ void tandem_vram_free(struct tandem_vram *vram, u64 index, unsigned int pages)
 	unsigned int i, first = index % TANDEM_BLOCK_PAGES;
 	unsigned long flags;
 
+	tandem_check_vram_turns(vram->tdev, index, pages);
 	spin_lock_irqsave(&vram->lock, flags);
 	block->state = TANDEM_BLOCK_CUT;
 	for (i = 0; i < pages; i++)
