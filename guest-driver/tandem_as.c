@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "tandem_as.h"
+#include "tandem_mutate.h"
 #include "tandem_queue.h"
 #include "tandem_trace.h"
 
@@ -373,7 +374,8 @@ static int tandem_as_build(struct tandem_as *as)
 		return -ENOMEM;
 	spin_lock_init(&as->faults->lock);
 	as->mm = current->mm;
-	mmgrab(as->mm);
+	if (!tandem_mutated(MUTANT_MM_NOT_HELD))
+		mmgrab(as->mm);
 	as->tgid = task_tgid_nr(current);
 	get_task_comm(as->comm, current);
 	ret = tandem_check_begin(as);
@@ -427,6 +429,10 @@ out:
 /* close() and the removal of the device, whichever comes first; idempotent. */
 void tandem_as_teardown(struct tandem_as *as)
 {
+	if (tandem_mutated(MUTANT_SVA_PASID_FREED_EARLY)) {
+		tandem_sva_unbind(as);
+		tandem_gate(GATE_UNBOUND, 0);
+	}
 	tandem_as_stop(as);
 	tandem_gate_pass(&as->tdev->gates, TANDEM_GATE_TEARDOWN);
 	mutex_lock(&as->setup_lock);

@@ -7,6 +7,7 @@
 #include <linux/hmm.h>
 #include <linux/mm.h>
 
+#include "tandem_mutate.h"
 #include "tandem_window.h"
 
 /* ---- what to write ---- */
@@ -34,7 +35,7 @@ static u64 tandem_mirror_pte(struct tandem_as *as, const struct tandem_mirror_wi
 		return 0;
 	pte |= place.address | FIELD_PREP(TANDEM_PTE_APERTURE, place.aperture) |
 	       FIELD_PREP(TANDEM_PTE_PEER, place.peer);
-	if (!(pfn & HMM_PFN_WRITE) ||
+	if ((!(pfn & HMM_PFN_WRITE) && !tandem_mutated(MUTANT_READ_ONLY_WRITABLE)) ||
 	    (wish->read_only && place.aperture == TANDEM_APERTURE_SYSTEM))
 		return pte;
 	pte |= TANDEM_PTE_WRITE;
@@ -226,13 +227,24 @@ static int tandem_chunk_commit(struct tandem_chunk *chunk, struct tandem_window 
 		       0;
 }
 
+/* Chunk lock held: did a notifier come in between? */
+static bool tandem_window_collided(struct tandem_chunk *chunk, const struct tandem_window *window,
+				   unsigned long sequence)
+{
+	bool trusted = window->taken && (tandem_mutated(MUTANT_TOKEN_AFTER_UNLOCK) ||
+					 tandem_mutated(MUTANT_TOKEN_WITHOUT_RETRY));
+
+	return mmu_interval_read_retry(&chunk->notifier, sequence) &&
+	       !tandem_mutated(MUTANT_NO_READ_RETRY) && !trusted;
+}
+
 /* Chunk lock held: are the pages still what was looked at, and may the device have them? */
 static int tandem_window_is_good(struct tandem_as *as, struct tandem_chunk *chunk,
 				 struct tandem_window *window, unsigned long sequence)
 {
 	if (READ_ONCE(as->state) != TANDEM_AS_ACTIVE)
 		return -ENODEV;
-	if (mmu_interval_read_retry(&chunk->notifier, sequence))
+	if (tandem_window_collided(chunk, window, sequence))
 		return -EBUSY;
 	if (READ_ONCE(as->revocations) != window->wish.revocations)
 		return -ESTALE;
@@ -260,6 +272,11 @@ int tandem_window_commit(struct tandem_as *as, struct tandem_chunk *chunk,
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
 	mutex_lock(&chunk->lock);
 	ret = tandem_window_is_good(as, chunk, window, sequence);
+	if (tandem_mutated(MUTANT_LOCK_DROPPED)) {
+		mutex_unlock(&chunk->lock);
+		tandem_gate(GATE_CHECKED, window->va);
+		mutex_lock(&chunk->lock);
+	}
 	if (ret)
 		tandem_invalidate_unreserve(as->tdev);
 	else

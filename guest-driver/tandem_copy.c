@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 
 #include "tandem_copy.h"
+#include "tandem_mutate.h"
 
 #define TANDEM_COPY_TRIES 3
 
@@ -104,7 +105,8 @@ static void tandem_copy_post(struct tandem_copy *copy, struct tandem_copy_run *r
 			runs[i].command.flags |= TANDEM_COMMAND_INTERRUPT;
 		runs[i].fence = tandem_command_post(copy->tdev, &runs[i].command, epoch);
 	}
-	tandem_ring_wait(&copy->tdev->command, runs[count - 1].fence, TANDEM_MAY_SLEEP);
+	if (!tandem_mutant_hurries(runs))
+		tandem_ring_wait(&copy->tdev->command, runs[count - 1].fence, TANDEM_MAY_SLEEP);
 }
 
 /*
@@ -213,6 +215,8 @@ void tandem_copy_add(struct tandem_copy *copy, struct tandem_device *tdev, unsig
 		.mapped_destination = DMA_MAPPING_ERROR,
 	};
 
+	if (tandem_mutated(MUTANT_FILL_FORGOTTEN) && !source)
+		return;
 	if (copy->tdev != tdev || copy->count == TANDEM_COPY_RUNS)
 		tandem_copy_finish(copy);
 	copy->tdev = tdev;

@@ -19,6 +19,7 @@
 #include "tandem_as.h"
 #include "tandem_compat.h"
 #include "tandem_migrate.h"
+#include "tandem_mutate.h"
 
 static unsigned int tandem_exclusive_hold_us = 200;
 module_param_named(exclusive_hold_us, tandem_exclusive_hold_us, uint, 0644);
@@ -206,7 +207,11 @@ static void *tandem_exclusive_owner(struct tandem_as *as)
  */
 bool tandem_exclusive_is_ours(struct tandem_as *as, const struct mmu_notifier_range *range)
 {
-	return range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == tandem_exclusive_owner(as);
+	bool ours = range->owner == tandem_exclusive_owner(as) ||
+		    tandem_mutated(MUTANT_EXCLUSIVE_OWNER);
+
+	return range->event == MMU_NOTIFY_EXCLUSIVE && ours &&
+	       !tandem_mutated(MUTANT_EXCLUSIVE_NOT_FILTERED);
 }
 
 /* Only anonymous memory of one process can be taken: others have it under other addresses, too. */
@@ -242,8 +247,9 @@ int tandem_atomics_to_vram(struct tandem_as *as, u64 va, struct tandem_moved *mo
 
 static bool tandem_exclusive_is_skipped(struct tandem_as *as)
 {
-	return READ_ONCE(tandem_skip_exclusive) &&
-	       as->tdev->config.features & TANDEM_FEATURE_TEST_HOOKS;
+	return (READ_ONCE(tandem_skip_exclusive) &&
+		as->tdev->config.features & TANDEM_FEATURE_TEST_HOOKS) ||
+	       tandem_mutated(MUTANT_EXCLUSIVE_NOT_TAKEN);
 }
 
 /*

@@ -11,6 +11,7 @@
 #include <linux/delay.h>
 
 #include "tandem_as.h"
+#include "tandem_mutate.h"
 #include "tandem_trace.h"
 
 static void tandem_fault_push(struct tandem_fault_inbox *inbox,
@@ -42,7 +43,7 @@ static void tandem_fault_route(struct tandem_device *tdev, const struct tandem_f
 	}
 	tandem_fault_push(as->faults, record);
 	/* The work item keeps the reference until it has run. */
-	if (!queue_work(tandem_wq, &as->service))
+	if (!queue_work(tandem_wq, &as->service) || tandem_mutated(MUTANT_SERVICE_NOT_HELD))
 		tandem_as_put(as);
 }
 

@@ -7,6 +7,7 @@
 #include <linux/ktime.h>
 
 #include "tandem_as.h"
+#include "tandem_mutate.h"
 #include "tandem_trace.h"
 
 bool tandem_invalidate_reserve(struct tandem_device *tdev, enum tandem_wait_mode mode)
@@ -36,11 +37,14 @@ struct tandem_fence tandem_invalidate_send(struct tandem_as *as, struct tandem_i
 {
 	struct tandem_fence fence;
 
-	if (READ_ONCE(as->quiet)) {
+	if (tandem_mutated(MUTANT_FLUSH_LATE))
+		tandem_mutant_flush_later(as, entry);
+	if (READ_ONCE(as->quiet) || tandem_mutated(MUTANT_FLUSH_FORGOTTEN) ||
+	    tandem_mutated(MUTANT_FLUSH_LATE)) {
 		tandem_invalidate_unreserve(as->tdev);
 		return (struct tandem_fence){ .epoch = as->epoch };
 	}
-	entry->pasid = as->pasid;
+	entry->pasid = tandem_mutated(MUTANT_FLUSH_OTHER_SPACE) ? as->pasid + 1 : as->pasid;
 	entry->tgid = task_tgid_nr(current);
 	entry->flags |= mode == TANDEM_MAY_SLEEP ? TANDEM_INVALIDATE_INTERRUPT :
 						   TANDEM_INVALIDATE_NOWAIT;
@@ -60,7 +64,8 @@ bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
 	u64 begin;
 	bool reached;
 
-	if (tandem_fence_reached(&as->tdev->invalidate, fence))
+	if (tandem_fence_reached(&as->tdev->invalidate, fence) ||
+	    tandem_mutated(MUTANT_FLUSH_NOT_AWAITED))
 		return true;
 	begin = ktime_get_ns();
 	reached = tandem_ring_wait(&as->tdev->invalidate, fence, mode);

@@ -12,6 +12,7 @@
 #include <linux/userfaultfd_k.h>
 
 #include "tandem_migrate.h"
+#include "tandem_mutate.h"
 #include "tandem_trace.h"
 
 #define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
@@ -108,7 +109,7 @@ void tandem_migration_copy(struct tandem_migration *m)
 	unsigned int i, pages;
 
 	tandem_copy_finish(&m->copy);
-	if (!m->copy.failed)
+	if (!m->copy.failed || tandem_mutated(MUTANT_COPY_FAILURE_IGNORED))
 		return;
 	for (i = 0; i < m->count; i += pages) {
 		pages = tandem_pfn_pages(m->dst[i]);

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 
 #include "tandem_mirror.h"
+#include "tandem_mutate.h"
 
 #define TANDEM_CHUNK_SHIFT 26
 #define TANDEM_CHUNK_BYTES BIT_ULL(TANDEM_CHUNK_SHIFT)
@@ -28,6 +29,27 @@ u16 tandem_mirror_cause(enum mmu_notifier_event event)
 	static_assert(MMU_NOTIFY_RELEASE + 1 == TANDEM_CAUSE_RELEASE);
 	static_assert(MMU_NOTIFY_EXCLUSIVE + 1 == TANDEM_CAUSE_EXCLUSIVE);
 	return event + 1;
+}
+
+/* The order that a mutation has. */
+static void tandem_chunk_flush_first(struct tandem_chunk *chunk, struct tandem_invalidate *entry)
+{
+	struct tandem_as *as = chunk->as;
+
+	tandem_invalidate_wait(as, tandem_invalidate_send(as, entry, TANDEM_MAY_SLEEP),
+			       TANDEM_MAY_SLEEP);
+	tandem_gate(GATE_FLUSHED, entry->start);
+	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
+}
+
+/* What is to be invalidated of what was taken away. */
+static void tandem_chunk_name(struct tandem_invalidate *entry, const struct tandem_gather *gather)
+{
+	entry->start = gather->start;
+	entry->end = gather->end;
+	entry->dirty = gather->dirty;
+	if (tandem_mutated(MUTANT_FLUSH_SHORT) && entry->end - entry->start > PAGE_SIZE)
+		entry->end -= PAGE_SIZE;
 }
 
 /*
@@ -45,6 +67,10 @@ static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
 	struct tandem_as *as = chunk->as;
 
 	lockdep_assert_held(&chunk->lock);
+	entry->start = start;
+	entry->end = end;
+	if (tandem_mutated(MUTANT_FLUSH_BEFORE_CLEAR) && chunk->pages)
+		tandem_chunk_flush_first(chunk, entry);
 	if (chunk->pages)
 		tandem_pt_clear(&as->pt, start, end, &gather);
 	if (!gather.pages) {
@@ -57,9 +83,11 @@ static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
 	chunk->pages -= gather.pages;
 	if (as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE)
 		atomic64_add(gather.atomic_pages, &as->stats.exclusive_returned);
-	entry->start = gather.start;
-	entry->end = gather.end;
-	entry->dirty = gather.dirty;
+	if (tandem_mutated(MUTANT_FLUSH_BEFORE_CLEAR)) {
+		tandem_invalidate_unreserve(as->tdev);
+		return chunk->fence;
+	}
+	tandem_chunk_name(entry, &gather);
 	chunk->fence = tandem_invalidate_send(as, entry, mode);
 	return chunk->fence;
 }
@@ -95,8 +123,10 @@ static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier,
 	struct tandem_fence fence;
 
 	/* We are the cause ourselves: the page stays what it is, and becomes ours alone. */
-	if (tandem_exclusive_is_ours(as, range))
+	if (tandem_exclusive_is_ours(as, range) || tandem_mutant_ignores(as, range))
 		return true;
+	if (tandem_mutated(MUTANT_NOTIFIER_ALLOCATES))
+		kfree(kmalloc(sizeof(entry), GFP_KERNEL));
 	if (mode == TANDEM_MAY_SLEEP)
 		tandem_hold_wait(as, range);
 	/* The process is over: unbinding at once spares an invalidation for each chunk. */
@@ -108,7 +138,8 @@ static bool tandem_mirror_invalidate(struct mmu_interval_notifier *notifier,
 		tandem_invalidate_unreserve(as->tdev);
 		goto refused;
 	}
-	mmu_interval_set_seq(notifier, sequence);
+	if (!tandem_mutated(MUTANT_NO_SET_SEQ))
+		mmu_interval_set_seq(notifier, sequence);
 	fence = tandem_chunk_clear(chunk, &entry, mode);
 	mutex_unlock(&chunk->lock);
 	if (tandem_invalidate_wait(as, fence, mode)) {
@@ -153,7 +184,9 @@ static int tandem_chunk_insert(struct tandem_as *as, struct tandem_chunk *chunk)
 	if (ret)
 		return ret;
 	ret = mmu_interval_notifier_insert(&chunk->notifier, as->mm, chunk->start,
-					   TANDEM_CHUNK_BYTES, &tandem_mirror_ops);
+					   TANDEM_CHUNK_BYTES >>
+						   tandem_mutated(MUTANT_HALF_WATCHED),
+					   &tandem_mirror_ops);
 	if (ret)
 		xa_release(&as->chunks, index);
 	else

@@ -14,6 +14,7 @@
 
 #include "tandem_as.h"
 #include "tandem_migrate.h"
+#include "tandem_mutate.h"
 #include "tandem_poison.h"
 
 /* The owner of all VRAM on the link, and who is on it. Entries change at probe and removal only. */
@@ -90,7 +91,7 @@ bool tandem_page_place(struct tandem_device *tdev, const struct page *page,
 	}
 	place->address = tandem_page_index(vram, page) * PAGE_SIZE;
 	place->aperture = TANDEM_APERTURE_VRAM;
-	if (vram->tdev == tdev)
+	if (vram->tdev == tdev || tandem_mutated(MUTANT_PEER_AS_OWN))
 		return true;
 	place->aperture = TANDEM_APERTURE_PEER;
 	place->peer = vram->fabric;

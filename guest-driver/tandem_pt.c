@@ -21,6 +21,7 @@
 
 #include "tandem_device.h"
 #include "tandem_iova.h"
+#include "tandem_mutate.h"
 #include "tandem_pt.h"
 
 #define TANDEM_BLOCK_BYTES BIT_ULL(TANDEM_LEAF_2M)
@@ -196,7 +197,7 @@ static void tandem_gather_add(struct tandem_gather *gather, u64 start, u64 pages
 {
 	u64 end = start + pages * TANDEM_PAGE_BYTES;
 
-	if (!gather->pages || start < gather->start)
+	if (!gather->pages || start < gather->start || tandem_mutated(MUTANT_FLUSH_LAST_RANGE))
 		gather->start = start;
 	if (!gather->pages || end > gather->end)
 		gather->end = end;
@@ -246,7 +247,7 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 		all |= entry;
 	}
 	iova = tandem_entry_iova(pt, first, va);
-	if (all & TANDEM_PTE_DIRTY)
+	if (all & TANDEM_PTE_DIRTY && !tandem_mutated(MUTANT_DIRTY_LOST))
 		tandem_pt_mark_dirty(pt,
 				     iova ? tandem_iova_page(iova, TANDEM_LEVEL_INDEX(va, 0)) :
 					    tandem_pte_page(pt->tdev, first),
@@ -262,8 +263,11 @@ static void tandem_pt_take(struct tandem_pt *pt, struct tandem_table *table, uns
 static void tandem_pt_take_2m(struct tandem_pt *pt, struct tandem_table *directory, u64 va,
 			      struct tandem_gather *gather)
 {
-	tandem_pt_take(pt, directory, TANDEM_LEVEL_INDEX(va, 1), 1,
-		       round_down(va, TANDEM_BLOCK_BYTES), 512, gather);
+	u64 block = round_down(va, TANDEM_BLOCK_BYTES);
+
+	if (tandem_mutated(MUTANT_FLUSH_NEXT_BLOCK))
+		block += TANDEM_BLOCK_BYTES;
+	tandem_pt_take(pt, directory, TANDEM_LEVEL_INDEX(va, 1), 1, block, 512, gather);
 }
 
 /* Takes away the leaf at entry `index`, with all of its group; returns the index after it. */

@@ -17,6 +17,7 @@
 #include <linux/pci-ats.h>
 
 #include "tandem_as.h"
+#include "tandem_mutate.h"
 #include "tandem_poison.h"
 
 #define TANDEM_DRAIN_MS 1
@@ -97,6 +98,8 @@ void tandem_sva_drain(struct tandem_as *as)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(tandem_deadline_ms);
 
+	if (tandem_mutated(MUTANT_SVA_NOT_DRAINED))
+		as->draining = false;
 	while (as->draining) {
 		msleep(TANDEM_DRAIN_MS);
 		as->draining = tandem_as_unbind(as) == -EINPROGRESS;

@@ -13,6 +13,7 @@
 
 #include "tandem_compat.h"
 #include "tandem_migrate.h"
+#include "tandem_mutate.h"
 #include "tandem_poison.h"
 #include "tandem_window.h"
 
@@ -45,6 +46,8 @@ static void tandem_window_align(struct tandem_window *window)
 {
 	unsigned int i, count = (window->end - window->start) >> PAGE_SHIFT;
 
+	if (tandem_mutated(MUTANT_FRAMES_NOT_ALIGNED))
+		return;
 	for (i = 0; i < count; i++)
 		window->pfns[i] = tandem_compat_pfn(window->pfns[i],
 						    window->start + (u64)i * PAGE_SIZE);
@@ -181,6 +184,11 @@ static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
 		/* Somebody may just have been faster. */
 		return mmu_interval_check_retry(&chunk->notifier, sequence) ? -EBUSY : ret;
 	window->taken = true;
+	if (tandem_mutated(MUTANT_TOKEN_AFTER_UNLOCK)) {
+		tandem_exclusive_release(as, folio, false);
+		folio = NULL;
+	}
+	tandem_gate(GATE_TAKEN, window->va);
 	ret = tandem_window_commit(as, chunk, window, sequence, result);
 	window->taken = false;
 	if (!ret)
@@ -231,6 +239,9 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 		if (!ret && !tandem_window_is_served(window))
 			ret = tandem_window_bring_home(as, as->tdev, window);
 	}
+	tandem_gate(GATE_LOOKED, window->va);
+	if (tandem_mutated(MUTANT_SEQUENCE_AFTER_WALK))
+		range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
 	ret = ret ?: tandem_window_map_or_take(as, chunk, window, range.notifier_seq, result);
 	if (ret == -EREMOTE) {
 		ret = tandem_window_bring_home(as, window->foreign, window);
