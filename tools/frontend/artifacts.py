@@ -15,7 +15,7 @@ from .progress import Reporter
 from .setup_packages import ensure_packages, firmware_directories, static_busybox
 from .status import FrontendError
 
-KINDS = ("qemu", "kernel", "model", "driver", "guest", "hosttests", "qtest")
+KINDS = ("qemu", "kernel", "model", "driver", "mutant", "guest", "hosttests", "qtest")
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Artifacts:
     kernel_source: Path | None = None       #: holds the kernel's mm selftests and what they include
     selftests: Path | None = None           #: holds those of them that build_selftests compiles
     driver_ko: Path | None = None           #: tandem.ko for this kernel
+    mutant_ko: Path | None = None           #: its test-only twin, whose rules can be broken
     guest_dir: Path | None = None           #: what the guest sees as /tandem: bin/, kernels/, share/
     build_dir: Path | None = None           #: meson's build directory of this checkout
     busybox: Path | None = None             #: a static busybox
@@ -80,7 +81,7 @@ def with_dependencies(kinds: set[str]) -> set[str]:
     kinds = set(kinds)
     if "qtest" in kinds:
         kinds.add("qemu")
-    if "driver" in kinds:
+    if kinds & {"driver", "mutant"}:
         kinds.add("kernel")
     if "qemu" in kinds and build_project.has_project():
         kinds.add("model")
@@ -96,8 +97,10 @@ def planned_steps(kinds: set[str], choice: build_kernel.KernelChoice) -> list[st
         steps += ["qemu.unpack", "qemu.configure", "qemu.build"]
     if "kernel" in kinds and not build_kernel.finished_directory(choice).exists():
         steps += ["kernel.unpack", f"{choice.step_name}.build", "kernel.export"]
-    if "driver" in kinds and not build_project.driver_directory(build_kernel.finished_directory(choice)).exists():
-        steps.append("driver.build")
+    for variant in (build_project.PRODUCT, build_project.MUTANT):
+        kernel = build_kernel.finished_directory(choice)
+        if variant.directory in kinds and not build_project.driver_directory(kernel, variant).exists():
+            steps.append(f"{variant.directory}.build")
     return steps
 
 
@@ -113,6 +116,8 @@ def _ensure_all(kinds: set[str], choice: build_kernel.KernelChoice, build: Build
         found.driver_ko = build_project.ensure_driver(found.kernel_build.parent, build.reporter, build.jobs)
     if kinds >= {"kernel", "guest"}:
         found.selftests = build_selftests.ensure(found.kernel_build.parent)
+    if "mutant" in kinds:
+        found.mutant_ko = build_project.ensure_driver(found.kernel_build.parent, build.reporter, build.jobs, build_project.MUTANT)
     if kinds & {"kernel", "guest"}:
         found.busybox = static_busybox()
     return found

@@ -128,7 +128,8 @@ class Guest:
         if self.artifacts.guest_dir:
             steps.append((wire.bind(f"/host{self.artifacts.guest_dir}", "/tandem"), "the workloads' directory"))
         if self.config.gpu_present and self.artifacts.driver_ko:
-            steps.append((wire.insmod(f"/modules/{Path(self.artifacts.driver_ko).name}", self.config.driver_parameters), "the GPU's driver"))
+            module = f"/modules/{Path(self.artifacts.driver_ko).name}"
+            steps.append((wire.insmod(module, self.config.driver_parameters), "the GPU's driver"))
         for message, _what in steps:
             self.send(message)
         for _message, what in steps:

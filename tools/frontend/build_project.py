@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import build_tools
@@ -177,19 +178,32 @@ def has_driver() -> bool:
     return any((checkout_root() / "guest-driver" / name).exists() for name in ("Kbuild", "Makefile"))
 
 
-def driver_directory(kernel: Path) -> Path:
-    return checkout_directory() / f"driver-{kernel.name}"
+@dataclass(frozen=True)
+class DriverVariant:
+    """One way to build the driver's sources. Either module is called tandem once it is loaded."""
+
+    module: str
+    directory: str
+    options: tuple = ()
 
 
-def ensure_driver(kernel: Path, reporter: Reporter, jobs: int) -> Path:
-    """tandem.ko for the kernel in this finished directory of build_kernel."""
-    place = driver_directory(kernel)
-    module, stamp = place / "tandem.ko", place / "key"
+PRODUCT = DriverVariant("tandem.ko", "driver")
+MUTANT = DriverVariant("tandem_mutant.ko", "mutant", ("TANDEM_MUTANTS=y",))  # only for ./tandem test mutations
+
+
+def driver_directory(kernel: Path, variant: DriverVariant = PRODUCT) -> Path:
+    return checkout_directory() / f"{variant.directory}-{kernel.name}"
+
+
+def ensure_driver(kernel: Path, reporter: Reporter, jobs: int, variant: DriverVariant = PRODUCT) -> Path:
+    """The module for the kernel in this finished directory of build_kernel."""
+    place = driver_directory(kernel, variant)
+    module, stamp = place / variant.module, place / "key"
     with locked(f"{place.name}-{checkout_directory().name}"):
         while _read(stamp) != (key := driver_key(kernel)) or not module.exists():
             mirror_sources(place / "tree")
             if driver_key(kernel) == key:  # otherwise somebody edits at this moment; read again
-                _build_driver(kernel, place / "tree", module, reporter, jobs)
+                _build_driver(kernel, place / "tree", module, reporter, jobs, variant)
                 write_atomically(stamp, key.encode())
     return module
 
@@ -205,9 +219,10 @@ def _read(stamp: Path) -> str | None:
         return None
 
 
-def _build_driver(kernel: Path, tree: Path, module: Path, reporter: Reporter, jobs: int) -> None:
-    run_step(reporter, "driver.build", "driver: building",
-             ["make", f"-j{jobs}", "-C", kernel / "build", f"M={tree / 'guest-driver'}", "modules"], counter=make_counter)
+def _build_driver(kernel: Path, tree: Path, module: Path, reporter: Reporter, jobs: int, variant: DriverVariant) -> None:
+    run_step(reporter, f"{variant.directory}.build", f"{variant.directory}: building",
+             ["make", f"-j{jobs}", "-C", kernel / "build", f"M={tree / 'guest-driver'}", *variant.options, "modules"],
+             counter=make_counter)
     built = tree / "guest-driver/tandem.ko"
     if not built.exists():
         raise FrontendError("guest-driver builds no tandem.ko; its Kbuild must say obj-m += tandem.o")

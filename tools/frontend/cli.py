@@ -90,7 +90,9 @@ guest: the GoogleTest suites, many cases to a boot. A panic or a hang fails the 
 hmm:   of these only the kernel's own suites, unmodified: hmm-tests, on four GPUs (docs/hmm-tests.md), and eight mm selftests, each
        alone and with the GPU reading along (docs/mm-selftests.md)
 matrix: what GPU vendors' own suites check, by the tests that docs/matrix.md names, in the guest; ends with a table of results
-The last line is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
+mutations: is each broken rule of the driver or of the hardware seen by the coherence checker? --filter takes their names.
+       The last line is 'N of M detected' (docs/checker.md)
+The last line of the others is 'N passed, N failed, N skipped'. The exit status is 0 if all passed, 1 if one failed or none matched.
 
 examples:
   ./tandem test
@@ -99,6 +101,7 @@ examples:
   ./tandem test guest --kernel debug     (the kernel full of checks; built when first asked for)
   ./tandem test guest --filter '*Fork*' --gpu l1-ways=1
   ./tandem test hmm
+  ./tandem test mutations --filter 'flush-*'
   ./tandem test --junit results.xml
   ./tandem test matrix --table results.md
   ./tandem test --list
@@ -293,11 +296,11 @@ def _add_list(subparsers):
 def _add_test(subparsers):
     parser = _subparser(subparsers, "test", "run the tests, on the host and in the guest", TEST_EPILOG,
                         "test_runner:test_command")
-    parser.add_argument("where", nargs="?", choices=("all", "host", "guest", "hmm", "matrix"), default="all",
-                        help="which (default: all)")
+    parser.add_argument("where", nargs="?", choices=("all", "host", "guest", "hmm", "matrix", "mutations"), default="all",
+                        help="which (default: all, which has no mutations)")
     parser.add_argument("--filter", metavar="GLOB", help="only tests whose Suite.Name matches, for example 'Tlb.*'")
     parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
-    parser.add_argument("--table", metavar="FILE", help="write the results of the matrix as Markdown: behaviour, origin, result")
+    parser.add_argument("--table", metavar="FILE", help="write the results of the matrix, or of mutations, as Markdown")
     parser.add_argument("--list", action="store_true", dest="list_only", help="show the tests, run none")
     parser.add_argument("--sanitize", action="store_true",
                         help="with 'host': only the hardware model's tests, built with AddressSanitizer and UBSan")

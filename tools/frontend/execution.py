@@ -48,6 +48,21 @@ def _write_all(descriptor, data):
             select.select([], [descriptor], [])
 
 
+class Collector:
+    """The sink for a program whose output is wanted as text."""
+
+    def __init__(self):
+        self._parts = []
+
+    def output(self, data):
+        self._parts.append(data)
+
+    error = output
+
+    def text(self):
+        return b"".join(self._parts).decode(errors="replace")
+
+
 class InputPump:
     """Standard input on its way to the guest, as far as the credit reaches."""
 

@@ -7,7 +7,7 @@ own lists pointed to, and would have for ever. Unloading is a test of its own un
 import re
 
 from .boot import GuestDied
-from .execution import Execution, Program, exit_status
+from .execution import Collector, Execution, Program, exit_status
 from .results import FAILED, PASSED, TestResult
 
 GROUP = "guest kernel"
@@ -36,21 +36,6 @@ _RECORD = re.compile(r"^(?=unreferenced object )", re.M)
 _OURS = re.compile(r"\[tandem\]|^\s+(?:\[<[^>]*>\] )?0x[fF]{8}[0-9a-fA-F]{8}$", re.M)
 
 
-class _Collector:
-    """Takes what the script prints."""
-
-    def __init__(self):
-        self._parts = []
-
-    def output(self, data):
-        self._parts.append(data)
-
-    error = output
-
-    def text(self):
-        return b"".join(self._parts).decode(errors="replace")
-
-
 def driver_leaks(text):
     """The records of kmemleak that name the driver."""
     return [record.rstrip() for record in _RECORD.split(text) if record.startswith("unreferenced object") and _OURS.search(record)]
@@ -58,7 +43,7 @@ def driver_leaks(text):
 
 def check(guest):
     """Runs the check in a guest that is about to be powered off. None where the kernel has no kmemleak."""
-    collector = _Collector()
+    collector = Collector()
     program = Program("/guest-bin/busybox", ["sh", "-c", SCRIPT], "/tmp")
     try:
         status = exit_status(Execution(guest, collector).run(program, TIMEOUT_S))

@@ -39,6 +39,7 @@ FIRST_ESTIMATES = {
     "project.configure": 5.0,
     "project.build": 90.0,
     "driver.build": 10.0,
+    "mutant.build": 10.0,
 }
 FIRST_UNITS = {"kernel.build": 2040}
 

@@ -144,6 +144,9 @@ def sanitize_command(args):
 
 def test_command(args):
     check_paths(args)
+    if args.where == "mutations":
+        from . import mutation_tests
+        return mutation_tests.mutations_command(args)
     if args.sanitize:
         return sanitize_command(args)
     base = machine_config(args)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The driver pleases the kernel's own tools: no warning of W=1, nothing from sparse, nothing from checkpatch."""
+import re
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -29,12 +31,28 @@ MODULE_LICENSE("GPL");
 """
 
 
+def symbols(module):
+    """The names in it, the test-only twin's own among them: mutations, gates, and what mutants do."""
+    said = subprocess.run(["nm", module], capture_output=True, text=True, check=True).stdout
+    return [line.split()[-1] for line in said.splitlines() if re.search("mutat|mutant|gate_|late_flush|flush_first", line)]
+
+
 class DriverSources(unittest.TestCase):
-    def test_gcc_and_sparse_have_nothing_to_say(self):
+    def build(self, *options):
+        """What was said, and the test-only names in the module."""
         with tempfile.TemporaryDirectory(prefix="tandem-driver-") as place:
             build_project.mirror_sources(Path(place))
-            said = kernel_module.build(Path(place) / "guest-driver")
+            driver = Path(place) / "guest-driver"
+            return kernel_module.build(driver, *options), symbols(driver / "tandem.ko")
+
+    def test_gcc_and_sparse_have_nothing_to_say_and_no_mutation_is_in_it(self):
+        self.assertEqual(self.build(), ("", []))
+
+    def test_nor_have_they_of_the_test_only_twin_which_has_them(self):
+        said, names = self.build(*build_project.MUTANT.options)
         self.assertEqual(said, "")
+        self.assertIn("tandem_mutation", names)
+        self.assertIn("tandem_gate_set", names)
 
     def test_checkpatch_has_nothing_to_say(self):
         files = sorted(path for path in DRIVER.rglob("*.[ch]"))
