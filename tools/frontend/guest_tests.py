@@ -29,8 +29,8 @@ from .status import FrontendError, UsageError
 
 BOOT_FAILURES_ALLOWED = 2
 SPLAT_NOTE = "the guest's kernel complained while this test ran:"
-CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "driver", "devices", "cpus", "memory", "numa", "kernel_args",
 CHECKER_NOTE = "the coherence checker reported while this test ran:"
+CONFIG_KEYS = {"description", "gpu", "gpus", "fabric", "atomic_ops", "iommu", "driver", "devices", "cpus", "memory", "numa", "kernel_args",
                "modules", "timeout", "environment",
                "except"}
 NOT_OF_THE_MACHINE = ("description", "timeout", "environment", "except")

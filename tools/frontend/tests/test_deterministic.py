@@ -72,7 +72,7 @@ class DeterministicRunTest(FakeRuns):
     def test_the_machine_has_no_way_in(self):
         files = machine.Sealed("/script", "/output")
         command = machine.command_line(machine.MachineConfig(cpus=1, deterministic=True, seed=5, hostile=6), fakes.artifacts(),
-                                       "/initramfs", None, 8, "/console", files)
+                                       "/initramfs", None, 8, "/console", "/checker", files)
         text = " ".join(command)
         for word in ("9p", "fsdev", "id=control,fd"):
             self.assertNotIn(word, text)
