@@ -12,6 +12,9 @@
 #include "tandem_look.h"
 #include "tandem_migrate.h"
 
+#define TANDEM_MOVE_TRIES 10
+#define TANDEM_MOVE_PASSES 3
+
 /* *end: where the step that begins at va ends. -EINVAL: nothing there that could move at all. */
 static int tandem_move_step(struct tandem_as *as, u64 va, u64 *end)
 {
@@ -29,40 +32,81 @@ static int tandem_move_step(struct tandem_as *as, u64 va, u64 *end)
 	return ret ?: fatal_signal_pending(current) ? -EINTR : 0;
 }
 
+static bool tandem_move_left_any(const struct tandem_look *look, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (look->pages[i] == TANDEM_PAGE_SYSTEM)
+			return true;
+	return false;
+}
+
+/*
+ * Linux moves what nobody else holds at that moment, and who holds a page does so for a moment:
+ * like Linux's own migrate_pages(), this asks more than once. *look is how the last try left it.
+ */
+static int tandem_move_tries(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end)
+{
+	struct tandem_moved moved = { 0 };
+	int ret, tries = 0;
+
+	do {
+		ret = tandem_migrate_to_vram(as, start, end, start, end, TANDEM_MIGRATE_REQUEST,
+					     &moved);
+		if (ret && ret != -ENOENT && ret != -ENOMEM)
+			return ret;
+		ret = tandem_look(look, as->tdev, as->mm, start, end);
+	} while (!ret && tandem_move_left_any(look, (end - start) >> PAGE_SHIFT) &&
+		 ++tries < TANDEM_MOVE_TRIES && !fatal_signal_pending(current));
+	return ret;
+}
+
 /* What did not move is no error: the device's own table tells whether it has the page. */
 static int tandem_move_away(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end)
 {
-	struct tandem_moved moved = { 0 };
-	int ret = tandem_migrate_to_vram(as, start, end, start, end, TANDEM_MIGRATE_REQUEST,
-					 &moved);
+	int ret = tandem_move_tries(as, look, start, end);
 
-	if (ret && ret != -ENOENT && ret != -ENOMEM)
-		return ret;
-	ret = tandem_look(look, as->tdev, as->mm, start, end);
 	if (!ret)
 		tandem_look_map(as, look, start, (end - start) >> PAGE_SHIFT, TANDEM_PAGE_DEVICE);
 	return ret;
 }
 
+static int tandem_move_range(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end)
+{
+	u64 va, next;
+	int ret = 0;
+
+	for (va = start; !ret && va < end; va = next) {
+		next = end;
+		ret = tandem_move_step(as, va, &next);
+		ret = ret ?: tandem_move_away(as, look, va, next);
+		cond_resched();
+	}
+	return ret;
+}
+
+/*
+ * A notifier may take back what is mapped already, although the page stays where it is: khugepaged
+ * that looked before the page moved, for one. Then it is mapped again.
+ */
 int tandem_dmirror_to_dev(struct tandem_as *as, struct tandem_dmirror_request *args)
 {
-	u64 va, next, end = args->addr + (args->npages << PAGE_SHIFT);
+	u64 end = args->addr + (args->npages << PAGE_SHIFT);
 	struct tandem_look *look;
-	int ret = 0;
+	int ret, passes = 0;
 
 	if (!tandem_as_moves_pages(as))
 		return -EOPNOTSUPP;
 	look = tandem_look_alloc();
 	if (!look)
 		return -ENOMEM;
-	for (va = args->addr; !ret && va < end; va = next) {
-		next = end;
-		ret = tandem_move_step(as, va, &next);
-		ret = ret ?: tandem_move_away(as, look, va, next);
-		cond_resched();
-	}
+	do {
+		ret = tandem_move_range(as, look, args->addr, end);
+		ret = ret ?: tandem_dmirror_read_mapped(as, args);
+	} while (ret == -ENOENT && ++passes < TANDEM_MOVE_PASSES);
 	kvfree(look);
-	return ret ?: tandem_dmirror_read_mapped(as, args);
+	return ret;
 }
 
 /* A huge page that comes home as one counts as one page. */
