@@ -61,9 +61,9 @@ static int tandem_move_range(struct tandem_as *as, struct tandem_look *look, u64
 }
 
 /*
- * More than one pass, as in Linux's own migrate_pages(): somebody may have held a page for a moment,
- * and a notifier may take back what is mapped although the page stays where it is (khugepaged that
- * looked before the page moved, for one).
+ * More than one pass, as in Linux's own migrate_pages(): somebody may have held a page for a
+ * moment, and a notifier may take back what is mapped although the page stays where it is
+ * (khugepaged that looked before the page moved, for one).
  */
 int tandem_dmirror_to_dev(struct tandem_as *as, struct tandem_dmirror_request *args)
 {
