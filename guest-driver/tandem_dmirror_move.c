@@ -12,7 +12,6 @@
 #include "tandem_look.h"
 #include "tandem_migrate.h"
 
-#define TANDEM_MOVE_TRIES 10
 #define TANDEM_MOVE_PASSES 3
 
 /* *end: where the step that begins at va ends. -EINVAL: nothing there that could move at all. */
@@ -32,41 +31,16 @@ static int tandem_move_step(struct tandem_as *as, u64 va, u64 *end)
 	return ret ?: fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-static bool tandem_move_left_any(const struct tandem_look *look, unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		if (look->pages[i] == TANDEM_PAGE_SYSTEM)
-			return true;
-	return false;
-}
-
-/*
- * Linux moves what nobody else holds at that moment, and who holds a page does so for a moment:
- * like Linux's own migrate_pages(), this asks more than once. *look is how the last try left it.
- */
-static int tandem_move_tries(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end)
-{
-	struct tandem_moved moved = { 0 };
-	int ret, tries = 0;
-
-	do {
-		ret = tandem_migrate_to_vram(as, start, end, start, end, TANDEM_MIGRATE_REQUEST,
-					     &moved);
-		if (ret && ret != -ENOENT && ret != -ENOMEM)
-			return ret;
-		ret = tandem_look(look, as->tdev, as->mm, start, end);
-	} while (!ret && tandem_move_left_any(look, (end - start) >> PAGE_SHIFT) &&
-		 ++tries < TANDEM_MOVE_TRIES && !fatal_signal_pending(current));
-	return ret;
-}
-
 /* What did not move is no error: the device's own table tells whether it has the page. */
 static int tandem_move_away(struct tandem_as *as, struct tandem_look *look, u64 start, u64 end)
 {
-	int ret = tandem_move_tries(as, look, start, end);
+	struct tandem_moved moved = { 0 };
+	int ret = tandem_migrate_to_vram(as, start, end, start, end, TANDEM_MIGRATE_REQUEST,
+					 &moved);
 
+	if (ret && ret != -ENOENT && ret != -ENOMEM)
+		return ret;
+	ret = tandem_look(look, as->tdev, as->mm, start, end);
 	if (!ret)
 		tandem_look_map(as, look, start, (end - start) >> PAGE_SHIFT, TANDEM_PAGE_DEVICE);
 	return ret;
@@ -87,8 +61,9 @@ static int tandem_move_range(struct tandem_as *as, struct tandem_look *look, u64
 }
 
 /*
- * A notifier may take back what is mapped already, although the page stays where it is: khugepaged
- * that looked before the page moved, for one. Then it is mapped again.
+ * More than one pass, as in Linux's own migrate_pages(): somebody may have held a page for a
+ * moment, and a notifier may take back what is mapped although the page stays where it is
+ * (khugepaged that looked before the page moved, for one).
  */
 int tandem_dmirror_to_dev(struct tandem_as *as, struct tandem_dmirror_request *args)
 {

@@ -11,11 +11,6 @@
 #include <linux/wait.h>
 
 enum tandem_gate {
-	/*
-	 * Part of a large leaf was changed: all of the leaf is cleared, and the device does not
-	 * know yet. chunk->lock is held.
-	 */
-	TANDEM_GATE_SPLIT,
 	/* An address space is unbound, and everything that it had is still there. */
 	TANDEM_GATE_TEARDOWN,
 	TANDEM_GATE_COUNT,

@@ -78,8 +78,6 @@ static struct tandem_fence tandem_chunk_clear(struct tandem_chunk *chunk,
 		atomic64_inc(&as->stats.invalidations_empty);
 		return chunk->fence;
 	}
-	if (mode == TANDEM_MAY_SLEEP && (gather.start < start || gather.end > end))
-		tandem_gate_pass(&as->tdev->gates, TANDEM_GATE_SPLIT);
 	chunk->pages -= gather.pages;
 	if (as->tdev->atomics == TANDEM_ATOMICS_EXCLUSIVE)
 		atomic64_add(gather.atomic_pages, &as->stats.exclusive_returned);

@@ -147,7 +147,6 @@ static const struct file_operations tandem_test_evict_fops = {
 /* ---- gates: names of those to be closed; the others open. Read: how many stand there ---- */
 
 static const char * const tandem_gate_names[TANDEM_GATE_COUNT] = {
-	[TANDEM_GATE_SPLIT] = "split",
 	[TANDEM_GATE_TEARDOWN] = "teardown",
 };
 
