@@ -126,10 +126,13 @@ TEST_F(CheckerTest, VideoMemoryMustBeAllocated) {
   TlbEntry entry = fill(checker.moment());
   entry.aperture = TANDEM_APERTURE_VRAM;
   entry.bus_address = entry.device_address = 0x3000;
-  checker.vram().set(3, 1, VramPages::State::Ready, 5);
+  const uint64_t lives = pages.take();  // the driver's array: page 3 is given out ...
+  ++host.at<uint32_t>(lives + 3 * sizeof(uint32_t));
+  checker.vram().follow(lives);
+  checker.vram().filled(0x3000, kPage);
   checker.used(entry, request());
   EXPECT_EQ(key(), "");
-  checker.vram().set(3, 1, VramPages::State::Free, 0);
+  ++host.at<uint32_t>(lives + 3 * sizeof(uint32_t));  // ... and comes back
   checker.used(entry, request());
   EXPECT_EQ(key(), "X3.vram-use-after-free");
 }
