@@ -160,7 +160,7 @@ int tandem_vram_evict(struct tandem_vram *vram, u64 index)
 
 	if (index == TANDEM_EVICT_ANY)
 		return tandem_evict_one(vram) ? 0 : -EBUSY;
-	if (!tandem_vram_is_used(vram, index))
+	if (!tandem_vram_block_is_used(vram, index))
 		return -ENOENT;
 	mutex_lock(&vram->evict_lock);
 	block = tandem_evict_take(vram, &vram->blocks[index / TANDEM_BLOCK_PAGES]);

@@ -367,6 +367,12 @@ bool tandem_vram_is_used(struct tandem_vram *vram, u64 index)
 	return test_bit(index % TANDEM_BLOCK_PAGES, tandem_block_of(vram, index)->busy);
 }
 
+/* Is any page of the block that this one lies in given out? */
+bool tandem_vram_block_is_used(struct tandem_vram *vram, u64 index)
+{
+	return READ_ONCE(tandem_block_of(vram, index)->used);
+}
+
 /* Is any of these pages of one block poisoned? */
 bool tandem_vram_is_retired(struct tandem_vram *vram, u64 index, unsigned int pages)
 {

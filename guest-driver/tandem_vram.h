@@ -110,6 +110,7 @@ bool tandem_vram_retire(struct tandem_vram *vram, u64 index);
 bool tandem_vram_is_retired(struct tandem_vram *vram, u64 index, unsigned int pages);
 bool tandem_vram_settle(struct tandem_vram *vram, struct tandem_block *block);
 bool tandem_vram_is_used(struct tandem_vram *vram, u64 index);
+bool tandem_vram_block_is_used(struct tandem_vram *vram, u64 index);
 void tandem_vram_touch(struct tandem_vram *vram, u64 index);
 void tandem_vram_name(struct tandem_vram *vram, u64 index, u32 pasid, u64 va);
 u32 tandem_vram_named(struct tandem_vram *vram, u64 index, u64 *va);
