@@ -431,7 +431,7 @@ void tandem_as_teardown(struct tandem_as *as)
 {
 	if (tandem_mutated(MUTANT_SVA_PASID_FREED_EARLY)) {
 		tandem_sva_unbind(as);
-		tandem_gate(GATE_UNBOUND, 0);
+		tandem_mutant_gate(GATE_UNBOUND, 0);
 	}
 	tandem_as_stop(as);
 	tandem_gate_pass(&as->tdev->gates, TANDEM_GATE_TEARDOWN);

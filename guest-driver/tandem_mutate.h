@@ -62,7 +62,7 @@ enum tandem_mutation {
 	MUTANT_SERVICE_NOT_HELD,
 };
 
-enum tandem_gate_place {
+enum tandem_mutant_place {
 	GATE_NONE,
 	GATE_LOOKED,  /* a fault: Linux was asked for the page, which is not committed yet */
 	GATE_CHECKED, /* mutated: between the last check and the commit */
@@ -82,7 +82,7 @@ static inline bool tandem_mutated(enum tandem_mutation mutation)
 }
 
 /* No lock held that anybody needs who is to open the gate. */
-void tandem_gate(enum tandem_gate_place place, u64 va);
+void tandem_mutant_gate(enum tandem_mutant_place place, u64 va);
 
 bool tandem_mutant_ignores(struct tandem_as *as, const struct mmu_notifier_range *range);
 bool tandem_mutant_hurries(const struct tandem_copy_run *run);
@@ -95,7 +95,7 @@ static inline bool tandem_mutated(enum tandem_mutation mutation)
 	return false;
 }
 
-static inline void tandem_gate(enum tandem_gate_place place, u64 va)
+static inline void tandem_mutant_gate(enum tandem_mutant_place place, u64 va)
 {
 }
 

@@ -232,7 +232,8 @@ void Checker::moved(const CopyWitness& witness, const std::byte* source, const s
 }
 
 void Checker::copies_from(uint64_t offset, uint64_t bytes) {
-  for (uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1); page < offset + bytes; page += TANDEM_PAGE_BYTES)
+  const uint64_t end = vram_.end(offset, bytes);
+  for (uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1); page < end; page += TANDEM_PAGE_BYTES)
     if (const auto finding = vram_.judge(page)) violated(*finding, nobody(Pasid{}, gva(page)), nullptr, TANDEM_PAGE_BYTES);
 }
 

@@ -21,6 +21,8 @@ class VramPages {
   void follow(uint64_t lives) { lives_ = lives; }
   // A copy or fill by the driver has ended well: whole pages of [offset, offset + bytes) have their contents.
   void filled(uint64_t offset, uint64_t bytes);
+  // Where [offset, offset + bytes), which a guest may have made up, ends in the memory that there is; offset: all of it lies beyond.
+  uint64_t end(uint64_t offset, uint64_t bytes) const;
   // The page at this offset is reached: by a translation, or as the source of a copy.
   std::optional<Finding> judge(uint64_t offset);
   void drop_host_pointers() { shared_.drop(); }
