@@ -196,17 +196,24 @@ void Checker::compare_with_device_table(const TlbEntry& entry, const Translation
            request, &entry, entry.bytes);
 }
 
-void Checker::done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment) {
+bool Checker::done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment,
+                        const TlbEntry* entry) {
   ++counters_[TANDEM_CHECK_LATE_ACCESSES];
   const Invalidation* invalidation = invalidated_since(request.pasid, moment, start, bytes);
-  if (!invalidation) return;
+  if (!invalidation) return true;
   const LateWords words = words_of(what);
   TranslationRequest at = request;
   at.va = start;
   violated({words.key, words.what,
             {format("it was translated at moment %llu", static_cast<ull>(moment)), text_of_invalidation(*invalidation),
              text_of_carrying_out(*invalidation)}},
-           at, nullptr, bytes);
+           at, entry, bytes);
+  return false;
+}
+
+void Checker::used_later(const TlbEntry& entry, const TranslationRequest& request) {
+  const bool in_time = done_late(LateAccess::Copy, request, entry.va, entry.bytes, entry.began, &entry);
+  if (in_time && wants(entry)) used(entry, request);
 }
 
 void Checker::atomic_op_ends(Pasid pasid, Gva va, uint64_t loaded, uint64_t now) {
@@ -409,7 +416,7 @@ std::string Checker::text_of_access(const TranslationRequest& request) {
                          : format("process %s (%u), address space %u", known->second.name.c_str(), known->second.tgid,
                                   request.pasid.value);
   if (!request.client) return request.va == gva(0) ? text : text + format(", at %#llx", static_cast<ull>(request.va.value));
-  text += format(", queue %u, ", request.queue.value);
+  text += request.queue.value == TANDEM_TRACE_NO_QUEUE ? std::string(", the driver's command, ") : format(", queue %u, ", request.queue.value);
   if (request.client == TANDEM_CLIENT_COMPUTE)
     text += format("compute unit %u, lane %u, ", request.unit, request.lane);
   else

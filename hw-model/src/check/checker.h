@@ -57,8 +57,11 @@ class Checker final : private ReportSink {
   void used(const TlbEntry& entry, const TranslationRequest& request);
   // An entry is made: of a walk, or of an answer of the IOMMU, that began at `began`, and read the leaf at `read`.
   void filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began, uint64_t read);
-  // Done now by a translation that was found at that moment: stored, read, moved, executed.
-  void done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment);
+  // Done now by a translation that was found at that moment: stored, read, moved, executed. False: it must not be.
+  bool done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment,
+                 const TlbEntry* entry = nullptr);
+  // The copy engine goes on by an entry that it has kept.
+  void used_later(const TlbEntry& entry, const TranslationRequest& request);
 
   // An atomic that is no host atomic is about to store, or has just loaded.
   void atomic(Pasid pasid, Gva va, bool store);

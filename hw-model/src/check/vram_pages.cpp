@@ -18,8 +18,7 @@ std::optional<uint32_t> VramPages::life_of(uint64_t number) {
 }
 
 uint64_t VramPages::end(uint64_t offset, uint64_t bytes) const {
-  const uint64_t all = filled_in_.size() * TANDEM_PAGE_BYTES;
-  return offset < all ? offset + std::min(bytes, all - offset) : offset;
+  return offset < this->bytes() ? offset + std::min(bytes, this->bytes() - offset) : offset;
 }
 
 void VramPages::filled(uint64_t offset, uint64_t bytes) {

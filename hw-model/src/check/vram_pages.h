@@ -17,7 +17,8 @@ class VramPages {
  public:
   explicit VramPages(const MemoryPort& memory) : shared_(memory), filled_in_(memory.vram_bytes() / TANDEM_PAGE_BYTES) {}
 
-  // Where the driver's array is; 0: there is none.
+  uint64_t bytes() const { return filled_in_.size() * TANDEM_PAGE_BYTES; }
+  // Where the driver's array is, a multiple of 4; 0: there is none.
   void follow(uint64_t lives) { lives_ = lives; }
   // A copy or fill by the driver has ended well: whole pages of [offset, offset + bytes) have their contents.
   void filled(uint64_t offset, uint64_t bytes);

@@ -137,6 +137,13 @@ TEST_F(CheckerTest, VideoMemoryMustBeAllocated) {
   EXPECT_EQ(key(), "X3.vram-use-after-free");
 }
 
+TEST_F(CheckerTest, ACopyFromMoreVideoMemoryThanThereIsEndsWithIt) {
+  checker.vram().follow(pages.take());  // nothing is given out
+  checker.copies_from(checker.vram().bytes() - kPage, ~0ULL - checker.vram().bytes());
+  EXPECT_EQ(key(), "X3.vram-never-allocated");
+  EXPECT_EQ(host.check_reports.size(), 1u);
+}
+
 TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   struct Truth final : TruthSource {
     std::optional<Finding> judge(const UsedTranslation& used) override {

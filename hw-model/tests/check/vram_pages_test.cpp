@@ -54,6 +54,7 @@ TEST_F(VramPagesTest, PartOfAPageDoesNotFillIt) {
 }
 
 TEST_F(VramPagesTest, WhatLiesBeyondTheMemoryIsNotJudged) {
+  EXPECT_EQ(pages_.bytes(), kVramPages * TANDEM_PAGE_BYTES);
   pages_.follow(kLives);
   pages_.filled(kVramPages * TANDEM_PAGE_BYTES, TANDEM_PAGE_BYTES);
   EXPECT_EQ(key_of(kVramPages * TANDEM_PAGE_BYTES), "");
