@@ -86,7 +86,8 @@ def ensure(args, *kinds):
     driver = "mutant" if any(argument.startswith("mutate=") for argument in getattr(args, "driver_arg", ())) else "driver"
     wanted = [driver if kind == "driver" else kind for kind in kinds if not (args.no_gpu and kind == "driver")]
     found = artifacts.ensure(*wanted, kernel=args.kernel)
-    found.driver_ko = found.driver_ko or found.mutant_ko
+    if driver == "mutant":
+        found.driver_ko = found.mutant_ko
     return found
 
 

@@ -120,6 +120,21 @@ class RecordingTest(FakeRuns):
         self.assertEqual((self.out, self.err), (b"hello", b""))
         self.assertEqual(trace.read_text(), "a trace, of a kind")
 
+    def test_a_replay_gives_the_checkers_reports_and_its_status_again(self):
+        self.recording = str(self.directory / "case.rec")
+        told = b"tandem: the coherence checker reports: gpu0: X2.missed-level: page 3 was used\n    access: somebody\n"
+        self.assertEqual(self.tandem("run", "--check", "--record", self.recording, "vecadd", "violate", "page 3 was used"), 123)
+        self.assertIn(told, self.err)
+        self.assertEqual(self.tandem("replay", self.recording), 123)
+        self.assertIn(told, self.err)
+
+    def test_a_replay_whose_checker_reports_something_else_says_so(self):
+        self.recording = str(self.directory / "case.rec")
+        self.assertEqual(self.tandem("run", "--check", "--record", self.recording, "vecadd", "violate", "page 3 was used"), 123)
+        self.rewrite("recording.json", lambda text: json.dumps({**json.loads(text), "reports": "0" * 64}))
+        self.assertEqual(self.tandem("replay", self.recording), 126)
+        self.assertIn(b"the checker's reports differ", self.err)
+
     def test_a_panic_is_recorded(self):
         self.assertEqual(self.record("panic"), 125)
         self.assertEqual(self.tandem("replay", self.recording), 125)
@@ -209,6 +224,11 @@ class ExploreTest(FakeRuns):
         self.assertIn(b"the guest's kernel complained: WARNING: hm", self.out)
         self.assertEqual(self.tandem("explore", "--runs", "1", "vecadd", "panic"), 1)
         self.assertIn(b"panicked", self.out)
+
+    def test_a_machine_that_qemu_refuses_is_told_in_the_users_words(self):
+        with fakes.behave("refuse-property"):
+            self.assertEqual(self.tandem("explore", "--runs", "1", "--gpu", "nosuch=1", "vecadd"), 2)
+        self.assertIn(b"nosuch", self.err)
 
     def test_a_snapshot_that_fails_says_why(self):
         with fakes.behave("no-snapshot"):
