@@ -66,7 +66,8 @@ TEST(Hostile, WithoutASeedEveryAnswerIsThePlainOne) {
     EXPECT_FALSE(plain.sometimes(1));
     EXPECT_TRUE(plain.may(Hostile::Step::Copy, true, 5));
     EXPECT_FALSE(plain.may(Hostile::Step::Copy, false, 5));
-    EXPECT_FALSE(plain.puts_off());
+    EXPECT_FALSE(plain.next_opening());
+    EXPECT_EQ(plain.rare_delay(), 0u);
   }
 }
 
@@ -76,10 +77,11 @@ TEST(Hostile, AStepIsPutOffOnceAndThenStaysOpen) {
     uint64_t now = static_cast<uint64_t>(round) * 100000;
     const uint64_t began = now;
     while (!hostile.may(Hostile::Step::Command, true, now)) {
-      EXPECT_TRUE(hostile.puts_off());
+      ASSERT_TRUE(hostile.next_opening());
+      EXPECT_GT(*hostile.next_opening(), now);
       ASSERT_LT(++now - began, 8192u);
     }
-    EXPECT_FALSE(hostile.puts_off());
+    EXPECT_FALSE(hostile.next_opening());
     for (int n = 0; n < 50; ++n) EXPECT_TRUE(hostile.may(Hostile::Step::Command, true, now + 1));
     hostile.brought(Hostile::Step::Command, true);
   }

@@ -11,7 +11,12 @@ class Report:
 
     @property
     def title(self):
+        """As in "gpu0: X2.missed-level: what was done"."""
         return self.lines[0]
+
+    @property
+    def key(self):
+        return (self.title.split(": ") + ["", ""])[1]
 
 
 class CheckerLog:

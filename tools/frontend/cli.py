@@ -61,14 +61,18 @@ examples:
 {TABLE}"""
 
 EXPLORE_EPILOG = """\
-A violation is a failing exit status, a complaint of the guest's kernel, a panic or a hang, or anything that QEMU reports. Each
-distinct one is told once, with the command that reproduces it. The exit status is 1 if there was one, else 0.
+A violation is what the coherence checker reports, a complaint of the guest's kernel, a panic or a hang, a failing exit status, or
+anything that QEMU says. Each distinct one is told once, with the shortest command that reproduces it. The exit status is 1 if there
+was one, else 0.
+
+Options may stand behind WORKLOAD, too; what begins with a dash and is meant for the workload comes behind --.
 
 Seeds can be shared out: by --slice, or by GTEST_TOTAL_SHARDS and GTEST_SHARD_INDEX, as job arrays set them.
 
 examples:
   ./tandem explore churn --runs 1000
   ./tandem explore --translation sva --runs 200 vecadd
+  ./tandem explore churn --runs 200 -- --rounds 1 --pages 16
   GTEST_TOTAL_SHARDS=16 GTEST_SHARD_INDEX=$SLURM_ARRAY_TASK_ID ./tandem explore --runs 10000 mm_fork_test
 """
 
@@ -196,7 +200,8 @@ def add_machine_options(parser):
     group.add_argument("--kernel", default="default", metavar="NAME",
                        help="the guest's kernel: default, debug (lockdep, KASAN, kmemleak), or a version such as 6.12")
     group.add_argument("--driver-arg", action="append", default=[], metavar="KEY=VALUE",
-                       help="parameter of the driver's module, for example hmm_dmirror=1")
+                       help="parameter of the driver's module, for example hmm_dmirror=1; mutate=NAME takes the test-only module "
+                       "and breaks a rule (docs/checker.md)")
     group.add_argument("--kernel-arg", action="append", default=[], metavar="ARG", help="add to the kernel's command line")
     group.add_argument("--accel", choices=("tcg", "kvm"), default="tcg",
                        help="how the guest's processors run: emulated everywhere, or by KVM where it works (default tcg)")
@@ -209,7 +214,7 @@ def add_machine_options(parser):
                        help="add to QEMU's command line; once for each word, as --qemu-arg=-d --qemu-arg=guest_errors")
     group.add_argument("--trace", metavar="FILE", help="write every translation, fault and invalidation to FILE; a second GPU writes to one named after it")
     group.add_argument("--check", action="store_true", default=False,
-                       help="hold every access of the GPU against the coherence contract, and report what breaks it (in tests: always)")
+                       help="hold every access of the GPU against the coherence contract, and report what breaks it (tests and explore do)")
     group.add_argument("--no-check", action="store_false", dest="check", help="do not")
     group.add_argument("--keep-console", metavar="FILE", help="write the guest's serial console to FILE")
     group.add_argument("--no-gpu", action="store_true", help=argparse.SUPPRESS)  # for tests of the front end itself
@@ -266,9 +271,8 @@ def _add_explore(subparsers):
     add_program_options(parser)
     add_machine_options(parser)
     add_file_option(parser)
-    parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its arguments")
-    parser.set_defaults(record=None)
+    parser.add_argument("target", nargs="?", metavar="WORKLOAD|PROGRAM", help="what to run; its arguments follow")
+    parser.set_defaults(record=None, check=True, arguments=[])
 
 
 def _add_replay(subparsers):
@@ -357,13 +361,27 @@ def report(error):
     return error.status
 
 
+def parse(arguments):
+    """explore takes its options on both sides of the workload, because --runs is what one changes; what follows -- is the workload's."""
+    theirs = []
+    if arguments[:1] == ["explore"] and "--" in arguments:
+        at = arguments.index("--")
+        arguments, theirs = arguments[:at], arguments[at + 1:]
+    args, unknown = build_parser().parse_known_args(arguments)
+    if args.subcommand == "explore":
+        args.arguments = [word for word in unknown if not word.startswith("-")] + theirs
+        unknown = [word for word in unknown if word.startswith("-")]
+    if unknown:
+        hint = "; what is meant for the workload comes behind --" if args.subcommand == "explore" else ""
+        raise UsageError(f"{args.subcommand} has no option '{unknown[0]}'; './tandem {args.subcommand} --help' shows them{hint}")
+    return args
+
+
 def dispatch(arguments):
     if arguments[:1] == ["setup"]:  # it has a parser of its own
         from . import setup
         return setup.main(arguments[1:])
-    args, unknown = build_parser().parse_known_args(arguments)
-    if unknown:
-        raise UsageError(f"{args.subcommand} has no option '{unknown[0]}'; './tandem {args.subcommand} --help' shows them")
+    args = parse(arguments)
     return _find_handler(args.handler)(args)
 
 

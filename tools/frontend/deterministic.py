@@ -6,11 +6,14 @@ nothing of this session but what the user set.
 """
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import program_image, sealed, workloads
+from .boot import GuestDied
 from .execution import Program, StandardStreams, exit_status
-from .run import BASE_KINDS, boot_refusal, ensure, guest_variables, machine_config, report_ending, report_qemu_errors
-from .status import UsageError
+from .run import (BASE_KINDS, boot_refusal, ensure, guest_variables, machine_config, report_ending, report_qemu_errors,
+                  tell_violations)
+from .status import VIOLATION, UsageError
 
 DEFAULT_SEED = 1
 
@@ -65,19 +68,23 @@ def image_of(args, artifacts, path, directory, variables):
 
 
 def modules_of(config, artifacts):
-    return [("tandem.ko", "")] if config.gpu_present and artifacts.driver_ko else []
+    return [(Path(artifacts.driver_ko).name, config.driver_parameters)] if config.gpu_present and artifacts.driver_ko else []
 
 
-def run_script(job, script, artifacts, sink, timeout=None, keep_console=None, **sealed_options):
-    """Boot, run, power off; returns the exit status."""
+def run_script(job, script, artifacts, sink, timeout=None, keep_console=None, tell=tell_violations, **sealed_options):
+    """Boot, run, power off; returns the exit status. `tell` gets the checker's reports, also those of a guest that dies."""
     with sealed.SealedGuest(job.config, artifacts, job.image, script, keep_console, **sealed_options) as guest:
         guest.start()
-        with boot_refusal(guest, job.config, artifacts):
-            ending = guest.follow(sink, timeout)
-        guest.wait_for_power_off()
+        try:
+            with boot_refusal(guest, job.config, artifacts):
+                ending = guest.follow(sink, timeout)
+            guest.wait_for_power_off()
+        except GuestDied:
+            tell(guest.checker.take_reports())
+            raise
         report_ending(job.program, ending, guest)
         report_qemu_errors(guest)
-    return exit_status(ending)
+        return VIOLATION if tell(guest.checker.take_reports()) else exit_status(ending)
 
 
 def deterministic_command(args):

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from . import machine, sealed
 from .boot import GuestDied
-from .deterministic import job_of, seal
+from .deterministic import DEFAULT_SEED, job_of, seal
 from .execution import exit_status
 from .run import BASE_KINDS, boot_refusal, ensure
 from .status import FAILED, OK, UsageError
 
-HOST_SECONDS = 600
+HOST_SECONDS = 1800.0  # for one run; what hangs is told by the guest's own clock
 KEPT_LINES = 12
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 
@@ -48,6 +48,22 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What tells one run from the others."""
+    seed: int
+    hostile: int | None
+
+    def words(self):
+        seed = ["--seed", str(self.seed)] if self.seed != DEFAULT_SEED else []
+        return seed + (["--hostile", str(self.hostile)] if self.hostile is not None else [])
+
+    def shorter(self):
+        """Attempts that are told in fewer words, the shortest first."""
+        candidates = (Attempt(DEFAULT_SEED, None), Attempt(self.seed, None))
+        return [attempt for attempt in dict.fromkeys(candidates) if len(attempt.words()) < len(self.words())]
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """Something wrong in one run. Two with the same `what`, numbers apart, are the same finding."""
     what: str
@@ -58,15 +74,22 @@ class Finding:
         return _NUMBERS.sub("N", self.what)
 
 
-def findings(status, death, splats, lines, qemu_errors):
-    """All that a run shows to be wrong: the guest's death, the kernel's complaints, what QEMU reports, the exit status."""
-    found = [Finding(f"the guest's kernel complained: {splat.title}", tuple(splat.lines[1:KEPT_LINES])) for splat in splats]
+def findings(status, death, reports, splats, lines, qemu_errors):
+    """All that a run shows to be wrong: what the checker reports, the kernel's complaints, what QEMU says, the guest's death, and,
+    where nothing else tells, the exit status."""
+    found = [_finding_of(report) for report in reports]
+    found += [Finding(f"the guest's kernel complained: {splat.title}", tuple(splat.lines[1:KEPT_LINES])) for splat in splats]
     found += [Finding(f"QEMU: {line}") for line in qemu_errors]
     if death:
         found.append(Finding(death.message, tuple(death.details[-KEPT_LINES:])))
     elif status and not found:
         found.append(Finding(f"exit status {status}: {_tell_tale(lines)}", tuple(lines[-KEPT_LINES:])))
     return found
+
+
+def _finding_of(report):
+    """Whole: the chain of events stands at its end. Which GPU it was makes no difference."""
+    return Finding(report.title.partition(": ")[2], tuple(line.removeprefix("  ") for line in report.lines[1:]))
 
 
 def _tell_tale(lines):
@@ -99,28 +122,37 @@ class Explorer:
     def _config(self, seed, hostile):
         return dataclasses.replace(self._job.config, seed=seed, hostile=hostile)
 
-    def run(self, seed):
-        """The findings of the run with this seed."""
+    def run(self, attempt):
+        """The findings of this run."""
         job = copy.copy(self._job)
-        job.program = dataclasses.replace(job.program, variables={**job.program.variables, "TANDEM_SEED": str(seed)})
+        job.program = dataclasses.replace(job.program, variables={**job.program.variables, "TANDEM_SEED": str(attempt.seed)})
         sink, status, death = Memory(), None, None
-        config = self._config(seed, hostile_seed(self._args, seed))
+        config = self._config(attempt.seed, attempt.hostile)
         with sealed.SealedGuest(config, self._artifacts, b"", b"", initramfs=self._initramfs, incoming=str(self._snapshot)) as guest:
             guest.start()
             guest.resume(job.script())
             try:
-                ending = guest.follow(sink, HOST_SECONDS, guest_seconds=self._args.guest_seconds)
+                ending = guest.follow(sink, self._args.timeout or HOST_SECONDS, guest_seconds=self._args.guest_seconds)
                 guest.wait_for_power_off()
                 status = exit_status(ending)
             except GuestDied as trouble:
                 death = trouble
-            return findings(status, death, guest.kernel_log.take_splats(), sink.lines(), guest.qemu_errors())
+            return findings(status, death, guest.checker.take_reports(), guest.kernel_log.take_splats(), sink.lines(),
+                            guest.qemu_errors())
+
+    def shortest(self, attempt, finding):
+        """The attempt in the fewest words that shows it, and how: hostile timing and the seed may have had no part in it."""
+        for candidate in attempt.shorter():
+            for found in self.run(candidate):
+                if found.identity == finding.identity:
+                    return candidate, found
+        return attempt, finding
 
 
-def hostile_seed(args, seed):
+def attempt_of(args, seed):
     if args.no_hostile:
-        return None
-    return args.hostile if args.hostile is not None else max(1, seed)
+        return Attempt(seed, None)
+    return Attempt(seed, args.hostile if args.hostile is not None else max(1, seed))
 
 
 # --- which seeds ----------------------------------------------------------------------------------------------------------
@@ -154,23 +186,23 @@ def seeds(args, environment=os.environ):
 # --- telling ---------------------------------------------------------------------------------------------------------------
 
 
-def command(args, seed):
+def command(args, attempt):
     """The shortest command that does this run again."""
-    words = ["./tandem", "run", "--deterministic", "--seed", str(seed)]
-    if hostile_seed(args, seed) is not None:
-        words += ["--hostile", str(hostile_seed(args, seed))]
+    words = ["./tandem", "run", "--deterministic", *attempt.words()]
+    words += ["--check"] if args.check else []
     for option, value, default in (("--gpu", args.gpu, ""), ("--gpus", args.gpus, 1), ("--iommu", args.iommu, "off"),
                                    ("--memory", args.memory, machine.DEFAULT_MEMORY), ("--kernel", args.kernel, "default"),
                                    ("--translation", args.translation, "mirror")):
         words += [option, str(value)] if value != default else []
     words += ["--no-fabric"] if args.no_fabric else []
-    for option, values in (("--kernel-arg", args.kernel_arg), ("--qemu-arg", args.qemu_arg), ("--env", args.env), ("--file", args.file)):
+    for option, values in (("--driver-arg", args.driver_arg), ("--kernel-arg", args.kernel_arg), ("--qemu-arg", args.qemu_arg),
+                           ("--env", args.env), ("--file", args.file)):
         words += [f"{option}={value}" for value in values]
     return shlex.join([*words, args.target, *args.arguments])
 
 
 class Account:
-    """What has been found so far; every distinct finding is told once, when it first comes."""
+    """What has been found so far; every distinct finding is told once, when it first comes. Called by several threads."""
 
     def __init__(self, args, total):
         self._args = args
@@ -185,20 +217,24 @@ class Account:
         return len(self._known)
 
     def add(self, seed, found):
+        """Returns those that are new: tell() is for them."""
         with self._lock:
             self.runs += 1
+            new = []
             for finding in found:
-                self._known.setdefault(finding.identity, []).append(seed)
-                if len(self._known[finding.identity]) == 1:
-                    self._tell(seed, finding)
+                seeds_of_it = self._known.setdefault(finding.identity, [])
+                new += [finding] if not seeds_of_it else []
+                seeds_of_it += [seed] if seed not in seeds_of_it[-1:] else []
             self._progress()
+            return new
 
-    def _tell(self, seed, finding):
-        self._clear()
-        print(f"violation {self.distinct}: {finding.what}")
-        for line in finding.details:
-            print(f"    {line}")
-        print(f"    again: {command(self._args, seed)}", flush=True)
+    def tell(self, attempt, finding):
+        with self._lock:
+            self._clear()
+            print(f"violation {list(self._known).index(finding.identity) + 1}: {finding.what}")
+            for line in finding.details:
+                print(f"    {line}")
+            print(f"    again: {command(self._args, attempt)}", flush=True)
 
     def _left(self):
         spent = time.monotonic() - self._began
@@ -224,20 +260,25 @@ class Account:
         print(f"{self.runs} runs, {self.distinct} distinct violations, {time.monotonic() - self._began:.0f} s")
 
 
-def explore(explorer, wanted, jobs, account):
+def investigate(explorer, attempt, account):
+    """One run, and a few more for what nobody has seen yet."""
+    for finding in account.add(attempt.seed, explorer.run(attempt)):
+        account.tell(*explorer.shortest(attempt, finding))
+
+
+def explore(explorer, attempts, jobs, account):
     """All runs. The first failure of the machinery itself, or Ctrl-C, ends them; those under way are ended with their guests."""
-    remaining = iter(wanted)
+    remaining = iter(attempts)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        pending = {}
+        pending = set()
         try:
             while True:
-                for seed in _take(remaining, jobs - len(pending)):
-                    pending[pool.submit(explorer.run, seed)] = seed
+                pending |= {pool.submit(investigate, explorer, attempt, account) for attempt in _take(remaining, jobs - len(pending))}
                 if not pending:
                     return
-                done, _rest = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+                done, pending = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
-                    account.add(pending.pop(future), future.result())
+                    future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             sealed.end_all()
@@ -263,7 +304,7 @@ def explore_command(args):
         explorer = Explorer(job, artifacts, args, place)
         try:
             explorer.take_snapshot()
-            explore(explorer, wanted, jobs, account)
+            explore(explorer, [attempt_of(args, seed) for seed in wanted], jobs, account)
         finally:
             if account.runs:
                 account.summary()

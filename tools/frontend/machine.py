@@ -53,7 +53,6 @@ class MachineConfig:
     iommu: str = "off"
     trace: str = None
     check: bool = False
-    driver_parameters: str = ""
     kernel: str = "default"
     driver_parameters: str = ""
     kernel_arguments: list = field(default_factory=list)

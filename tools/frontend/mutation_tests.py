@@ -80,11 +80,6 @@ def machine_of(mutation, base, broken=True):
     return dataclasses.replace(machine, kernel=mutation.kernel, driver_parameters=parameters)
 
 
-def key_of(report):
-    """Of "gpu0: X2.missed-level: what was done"."""
-    return (report.title.split(": ") + ["", ""])[1]
-
-
 class MutationGuest:
     """A booted guest in which provocations are run and watched."""
 
@@ -119,7 +114,7 @@ class MutationGuest:
         except GuestDied as reason:
             death = ["\n".join([reason.message, *reason.details])] if reason.kind == "panic" else []
             collector.output("\n".join([reason.message, *reason.details]).encode())
-        reports = [(key_of(report), "\n".join(report.lines)) for report in self._guest.checker.take_reports()]
+        reports = [(report.key, "\n".join(report.lines)) for report in self._guest.checker.take_reports()]
         complaints = ["\n".join(splat.lines) for splat in self._guest.kernel_log.take_splats()] + death
         return Observation(passed and f"[       OK ] {test}" in collector.text(), reports, complaints, collector.text())
 

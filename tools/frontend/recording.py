@@ -21,12 +21,14 @@ from . import machine
 from .boot import GuestDied
 from .deterministic import Job, run_script
 from .execution import Program, StandardStreams
+from .run import tell_violations
 from .status import GUEST_LOST, FrontendError, UsageError
 
-FORMAT = 1
+FORMAT = 2
 LOG = "log"
 TRACE = "trace"
 MANIFEST = "recording.json"
+COMPARED = {"output": "its output differs", "error": "its error output differs", "reports": "the checker's reports differ"}
 MEMBERS = (MANIFEST, "initramfs", "script", LOG)
 SYMBOLS_NOTE = "(gdb) monitor info tandem     what the GPU holds; 'monitor info tandem tlbs', 'faults' and so on for parts"
 
@@ -36,7 +38,7 @@ class Tee:
 
     def __init__(self, sink=None):
         self._sink = sink or StandardStreams()
-        self._digests = {"output": hashlib.sha256(), "error": hashlib.sha256()}
+        self._digests = {name: hashlib.sha256() for name in COMPARED}
 
     def output(self, data):
         self._digests["output"].update(data)
@@ -45,6 +47,12 @@ class Tee:
     def error(self, data):
         self._digests["error"].update(data)
         self._sink.error(data)
+
+    def reports(self, reports):
+        """Of the coherence checker; tells them, returns how many."""
+        for report in reports:
+            self._digests["reports"].update("\n".join([*report.lines, ""]).encode())
+        return tell_violations(reports)
 
     def digests(self):
         return {name: digest.hexdigest() for name, digest in self._digests.items()}
@@ -92,7 +100,8 @@ def record(args, job, artifacts):
         script = job.script()
         (place / "script").write_bytes(script)
         status, death = _outcome(lambda: run_script(job, script, artifacts, tee, args.timeout, args.keep_console,
-                                                    log=("record", str(place / LOG)), keep_initramfs=place / "initramfs"))
+                                                    tee.reports, log=("record", str(place / LOG)),
+                                                    keep_initramfs=place / "initramfs"))
         manifest = {
             "format": FORMAT, "arguments": job.program.arguments, "machine": dataclasses.asdict(job.config), "status": status,
             "ending": death.message if death else "", "parts": parts(artifacts), **tee.digests(),
@@ -180,7 +189,7 @@ def check_parts(recording, artifacts):
 def compare(recording, status, digests, trace):
     """What is not as it was, in words."""
     was = recording.manifest
-    found = [f"its {name} differs" for name in ("output", "error") if digests[name] != was[name]]
+    found = [difference for name, difference in COMPARED.items() if digests[name] != was[name]]
     if status != was["status"]:
         found.append(f"its exit status is {status}, and was {was['status']}")
     if was["trace"] and trace and digest(trace) != was["trace"]:
@@ -199,7 +208,7 @@ def replay(args, artifacts):
             _explain_gdb(args.gdb, artifacts)
         status, death = _outcome(lambda: run_script(
             job, (recording.place / "script").read_bytes(), artifacts, tee, args.timeout, args.keep_console,
-            log=("replay", str(recording.place / LOG)), initramfs=recording.place / "initramfs", patient=args.gdb is not None))
+            tee.reports, log=("replay", str(recording.place / LOG)), initramfs=recording.place / "initramfs", patient=args.gdb is not None))
         again = recording.place / "trace-again"
         if args.trace:
             shutil.copyfile(again, args.trace)

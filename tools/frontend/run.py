@@ -81,9 +81,14 @@ def guest_variables(args, environment=os.environ):
 
 
 def ensure(args, *kinds):
-    from . import artifacts  # what is missing gets built; loaded late so that --help is instant
-    wanted = [kind for kind in kinds if not (args.no_gpu and kind in ("driver",))]
-    return artifacts.ensure(*wanted, kernel=args.kernel)
+    """What is missing gets built. A driver that is to break a rule (--driver-arg mutate=NAME) is the test-only twin of the module."""
+    from . import artifacts  # loaded late so that --help is instant
+    driver = "mutant" if any(argument.startswith("mutate=") for argument in getattr(args, "driver_arg", ())) else "driver"
+    wanted = [driver if kind == "driver" else kind for kind in kinds if not (args.no_gpu and kind == "driver")]
+    found = artifacts.ensure(*wanted, kernel=args.kernel)
+    if driver == "mutant":
+        found.driver_ko = found.mutant_ko
+    return found
 
 
 def boot(guest, config, artifacts):
@@ -124,7 +129,11 @@ def report_splats(guest):
 
 def report_violations(guest):
     """Tell what the coherence checker reported; returns how many violations."""
-    reports = guest.checker.take_reports()
+    return tell_violations(guest.checker.take_reports())
+
+
+def tell_violations(reports):
+    """Returns how many."""
     for report in reports:
         print(f"tandem: the coherence checker reports: {report.title}", file=sys.stderr)
         for line in report.lines[1:]:

@@ -12,6 +12,7 @@ import time
 from . import machine, wire
 from .boot import POWER_OFF_TIMEOUT_S, RECEIVE_BYTES, Guest, GuestDied
 from .guest_image import ensure_initramfs
+from .qmp import QmpError
 from .status import GUEST_LOST, FrontendError, UsageError
 
 POLL_S = 0.01
@@ -94,10 +95,17 @@ class SealedGuest(Guest):
 
     def wait_for_snapshot(self):
         """Until init has stopped the machine. Raises GuestDied."""
-        while self._qmp.status() != STOPPED_BY_GUEST:
+        while self._run_state() != STOPPED_BY_GUEST:
             for _frame in self.receive(POLL_S):
                 pass
             self._check_boot()
+
+    def _run_state(self):
+        """Raises GuestDied when QEMU does not tell any more."""
+        try:
+            return self._qmp.status()
+        except QmpError as silence:
+            raise self.death() from silence
 
     def save(self, path):
         """Write the machine's state to a file; the machine has stopped and stays so."""
@@ -106,17 +114,12 @@ class SealedGuest(Guest):
 
     def resume(self, script_bytes):
         """Go on from the snapshot that the machine was started with, with these orders."""
-        while self._qmp.status() == "inmigrate":
-            self._check_loading()
+        while self._run_state() == "inmigrate":
             time.sleep(POLL_S)
         with open(self._sealed.script, "r+b") as file:
             file.write(script_bytes)
         self.note_sign_of_life()
         self._qmp.go_on()
-
-    def _check_loading(self):
-        if self._process.poll() is not None:
-            raise self.death()
 
     def _wait_for_migration(self, wanted, failure):
         while True:

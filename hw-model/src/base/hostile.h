@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "base/random.h"
 
@@ -32,6 +33,8 @@ class Hostile {
     static constexpr std::array<uint64_t, 8> kBelow = {1, 1, 1, 1, 16, 16, 512, 8192};
     return random_.below(kBelow[random_.below(kBelow.size())]);
   }
+  // The same for what each access may need, as the steps of walks: hardly ever, or nothing else would be done.
+  uint64_t rare_delay() { return sometimes(kRare) ? delay() : 0; }
   // Which of so many comes first.
   uint64_t pick(uint64_t count) { return on_ && count > 1 ? random_.below(count) : 0; }
   // Once in so many times.
@@ -56,8 +59,13 @@ class Hostile {
     if (something) opens_[static_cast<size_t>(step)] = kIdle;
     return something;
   }
-  // Some step is put off: it will go on by itself.
-  bool puts_off() const { return std::find(put_off_.begin(), put_off_.end(), true) != put_off_.end(); }
+  // The tick from which the first of those that are put off may: it goes on by itself.
+  std::optional<uint64_t> next_opening() const {
+    std::optional<uint64_t> next;
+    for (size_t at = 0; at < kSteps; ++at)
+      if (put_off_[at] && (!next || opens_[at] < *next)) next = opens_[at];
+    return next;
+  }
   // What they would do has gone.
   void reset() {
     opens_.fill(kIdle);
@@ -66,6 +74,7 @@ class Hostile {
 
  private:
   static constexpr uint64_t kIdle = ~0ULL;
+  static constexpr uint64_t kRare = 16;
   static constexpr auto kSteps = static_cast<size_t>(Step::Count);
 
   const bool on_;

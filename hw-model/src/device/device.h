@@ -117,7 +117,8 @@ class Device final : public RegisterOwner, public ErrorSink {
   bool serve_queues();
   uint64_t turn_length() const;
   uint64_t run_compute(uint64_t budget);
-  bool skip_to_next_event(uint64_t end);
+  bool go_to_next_event(uint64_t end);
+  void let_time_pass(uint64_t until);
   std::optional<uint64_t> next_event() const;
 
   // Monitor

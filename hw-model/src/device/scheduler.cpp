@@ -49,8 +49,8 @@ tandem_run_result Device::run(uint64_t budget) {
     if (!running()) break;
     if (host_.should_yield()) return TANDEM_RUN_READY;
     // Time does not jump over the pause of an atomic: it is there for others to use.
-    if (progress || ran || attention_.asked() || memory_.atomics().busy() || hostile_.puts_off()) continue;
-    if (skip_to_next_event(end)) continue;
+    if (progress || ran || attention_.asked() || memory_.atomics().busy()) continue;
+    if (go_to_next_event(end)) continue;
     if (checker_) checker_->new_round();
     return processor_.polling() ? TANDEM_RUN_WAIT : TANDEM_RUN_IDLE;
   }
@@ -133,18 +133,25 @@ uint64_t Device::run_compute(uint64_t budget) {
 }
 
 // Nothing can go on at this tick. If something will at a later one, time jumps there; with hostile timing it goes there.
-bool Device::skip_to_next_event(uint64_t end) {
+bool Device::go_to_next_event(uint64_t end) {
   const std::optional<uint64_t> next = next_event();
   if (!next) return false;
-  if (hostile_.on()) return true;
-  ticks_ = std::min(std::max(ticks_, *next), end);
+  const uint64_t until = std::min(std::max(ticks_, *next), end);
+  if (hostile_.on()) let_time_pass(until);
+  else ticks_ = until;
   mmu_.set_time(ticks_);
   return true;
 }
 
+// So that others have it, too: host threads run beside this loop. A tick costs little, or lateness would be all that is done.
+void Device::let_time_pass(uint64_t until) {
+  while (ticks_ < until && !host_.should_yield()) ++ticks_;
+}
+
 std::optional<uint64_t> Device::next_event() const {
-  std::optional<uint64_t> next = mmu_.next_due();
-  if (const auto due = invalidation_ring_.next_due(); due && (!next || *due < *next)) next = due;
+  std::optional<uint64_t> next;
+  for (const auto due : {mmu_.next_due(), invalidation_ring_.next_due(), hostile_.next_opening()})
+    if (due && (!next || *due < *next)) next = due;
   return next;
 }
 

@@ -116,7 +116,7 @@ class Mmu final : public Translator {
   };
   enum class Progress : uint8_t { Waiting, Ended, Pending };  // pending: the IOMMU has been asked
 
-  uint64_t hostile_delay() const { return config_.hostile ? config_.hostile->delay() : 0; }
+  uint64_t hostile_delay() const { return config_.hostile ? config_.hostile->rare_delay() : 0; }
   bool at_once() const { return config_.walk_latency == 0 && !(config_.hostile && config_.hostile->on()); }
   static MissKey key_of(const TranslationRequest& request);
   Tlb& l1_of(const TranslationRequest& request) {

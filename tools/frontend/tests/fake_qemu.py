@@ -282,7 +282,7 @@ def main():
     if MODE == "refuse":
         print(f"qemu-system-x86_64: {os.environ['FAKE_QEMU_ERROR']}", file=sys.stderr)
         sys.exit(1)
-    for path in re.findall(r"trace=(\S+)", COMMAND_LINE):
+    for path in re.findall(r"trace=([^,\s]+)", COMMAND_LINE):
         Path(path).write_text(os.environ.get("FAKE_QEMU_TRACE", "a trace, of a kind"))
     if "rr=record" in COMMAND_LINE:
         Path(argument(r"rrfile=(\S+)")).write_text("a log")

@@ -110,8 +110,8 @@ class ReplayTest(unittest.TestCase):
         self.assertEqual(result.returncode, 1, result.stderr)
         text = result.stdout.decode()
         self.assertIn("3 runs, 1 distinct violations", text)
-        self.assertIn("./tandem run --deterministic --seed 2 --hostile 2 /bin/sh -c", text)
-        again = tandem("run", "--deterministic", "--seed", "2", "--hostile", "2", "/bin/sh", "-c",
+        self.assertIn("./tandem run --deterministic --seed 2 --check /bin/sh -c", text)
+        again = tandem("run", "--deterministic", "--seed", "2", "--check", "/bin/sh", "-c",
                        f"test $TANDEM_SEED != 2 && exit 0; {CLOCK}; exit 3")
         self.assertEqual(again.returncode, 3)
         self.assertRegex(again.stdout, rb"now at \d+ nsecs")

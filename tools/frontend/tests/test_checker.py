@@ -4,7 +4,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from frontend.checker import CheckerLog
+from frontend.checker import CheckerLog, Report
 
 
 class CheckerLogTest(unittest.TestCase):
@@ -35,6 +35,10 @@ class CheckerLogTest(unittest.TestCase):
         self.assertEqual(self.titles(), ["gpu0: one"])
         self.write("o\n\n")
         self.assertEqual(self.titles(), ["gpu0: two"])
+
+    def test_the_key_of_a_report(self):
+        self.assertEqual(Report(["gpu0: X2.missed-level: what: was done"]).key, "X2.missed-level")
+        self.assertEqual(Report(["odd"]).key, "")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import fakes
-from frontend import explore, machine, program_image, sealed, wire
+from frontend import cli, explore, machine, program_image, sealed, wire
 from frontend.status import UsageError
 from test_guest_image import read_archive
 
@@ -120,6 +120,21 @@ class RecordingTest(FakeRuns):
         self.assertEqual((self.out, self.err), (b"hello", b""))
         self.assertEqual(trace.read_text(), "a trace, of a kind")
 
+    def test_a_replay_gives_the_checkers_reports_and_its_status_again(self):
+        self.recording = str(self.directory / "case.rec")
+        told = b"tandem: the coherence checker reports: gpu0: X2.missed-level: page 3 was used\n    access: somebody\n"
+        self.assertEqual(self.tandem("run", "--check", "--record", self.recording, "vecadd", "violate", "page 3 was used"), 123)
+        self.assertIn(told, self.err)
+        self.assertEqual(self.tandem("replay", self.recording), 123)
+        self.assertIn(told, self.err)
+
+    def test_a_replay_whose_checker_reports_something_else_says_so(self):
+        self.recording = str(self.directory / "case.rec")
+        self.assertEqual(self.tandem("run", "--check", "--record", self.recording, "vecadd", "violate", "page 3 was used"), 123)
+        self.rewrite("recording.json", lambda text: json.dumps({**json.loads(text), "reports": "0" * 64}))
+        self.assertEqual(self.tandem("replay", self.recording), 126)
+        self.assertIn(b"the checker's reports differ", self.err)
+
     def test_a_panic_is_recorded(self):
         self.assertEqual(self.record("panic"), 125)
         self.assertEqual(self.tandem("replay", self.recording), 125)
@@ -171,11 +186,34 @@ class ExploreTest(FakeRuns):
                                      "exit-if-seed", "3", "4", "exit-if-seed", "5", "4"), 1)
         text = self.out.decode()
         self.assertEqual(text.count("again: "), 1, text)
-        self.assertRegex(text, r"again: \./tandem run --deterministic --seed (3 --hostile 3|5 --hostile 5) --gpu l1-ways=1 vecadd print")
+        self.assertRegex(text, r"again: \./tandem run --deterministic --seed [35] --check --gpu l1-ways=1 vecadd print")
         self.assertIn("exit status 4: value 17 is wrong", text)
         self.assertRegex(text, "in 2 of 6 runs, seeds")
         self.assertIn("6 runs, 1 distinct violations", text)
         self.assertIn(b"6 of 6 runs", self.err)
+
+    def test_what_the_checker_reports_is_a_violation_by_its_words(self):
+        self.assertEqual(self.tandem("explore", "vecadd", "--runs", "3", "violate", "page 3 was used", "violate", "page 4 was used"), 1)
+        text = self.out.decode()
+        self.assertIn("violation 1: X2.missed-level: page 3 was used\n    access: somebody\n", text)
+        self.assertIn("again: ./tandem run --deterministic --check vecadd violate 'page 3 was used'", text)
+        self.assertIn("in 3 of 3 runs, seeds 1, 2, 3\n3 runs, 1 distinct violations", text)
+
+    def test_without_the_checker_nothing_is_checked(self):
+        self.assertEqual(self.tandem("explore", "--no-check", "--runs", "1", "vecadd", "violate", "page 3 was used"), 0)
+
+    def test_seed_and_hostile_timing_stand_in_the_command_where_they_are_needed(self):
+        attempt, finding = explore.Attempt(3, 4), explore.Finding("value 17")
+        for shows_it, words in ((lambda a: True, ""), (lambda a: a.seed == 3, "--seed 3"), (lambda a: a.hostile, "--seed 3 --hostile 4")):
+            explorer = mock.Mock(run=lambda a, shows_it=shows_it: [explore.Finding("value 18")] if shows_it(a) else [])
+            self.assertEqual(" ".join(explore.Explorer.shortest(explorer, attempt, finding)[0].words()), words)
+
+    def test_options_stand_on_both_sides_of_the_workload_and_its_own_behind_two_dashes(self):
+        args = cli.parse(["explore", "--jobs", "2", "vecadd", "one", "--runs", "7", "two", "--", "--rounds", "--"])
+        self.assertEqual((args.jobs, args.runs, args.target, args.arguments), (2, 7, "vecadd", ["one", "two", "--rounds", "--"]))
+        self.assertEqual(self.tandem("explore", "vecadd", "--rounds", "3"), 2)
+        self.assertIn(b"no option '--rounds'", self.err)
+        self.assertIn(b"behind --", self.err)
 
     def test_no_violation_is_success(self):
         self.assertEqual(self.tandem("explore", "--runs", "3", "vecadd"), 0)
@@ -186,6 +224,11 @@ class ExploreTest(FakeRuns):
         self.assertIn(b"the guest's kernel complained: WARNING: hm", self.out)
         self.assertEqual(self.tandem("explore", "--runs", "1", "vecadd", "panic"), 1)
         self.assertIn(b"panicked", self.out)
+
+    def test_a_machine_that_qemu_refuses_is_told_in_the_users_words(self):
+        with fakes.behave("refuse-property"):
+            self.assertEqual(self.tandem("explore", "--runs", "1", "--gpu", "nosuch=1", "vecadd"), 2)
+        self.assertIn(b"nosuch", self.err)
 
     def test_a_snapshot_that_fails_says_why(self):
         with fakes.behave("no-snapshot"):

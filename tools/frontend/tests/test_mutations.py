@@ -9,7 +9,6 @@ from pathlib import Path
 from unittest import mock
 
 from frontend import mutation_tests, mutations
-from frontend.checker import Report
 from frontend.machine import MachineConfig
 from frontend.mutation_tests import Observation
 from frontend.results import Reporter
@@ -174,10 +173,6 @@ class MutationTestsTest(unittest.TestCase):
         self.assertEqual(verdicts["k"].detected_by, "kasan")
         self.assertEqual(self.text.getvalue().splitlines()[-2:],
                          ["1 of 1 detected by KASAN and lockdep, which alone can see them", "1 of 1 detected"])
-
-    def test_the_key_of_a_report(self):
-        self.assertEqual(mutation_tests.key_of(Report(["gpu0: X2.missed-level: what: was done"])), "X2.missed-level")
-        self.assertEqual(mutation_tests.key_of(Report(["odd"])), "")
 
     def test_the_filter_takes_names(self):
         chosen = mutation_tests.choose([self.mutation("flush-late"), self.mutation("no-retry")], "flush-*")
