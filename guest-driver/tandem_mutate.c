@@ -3,6 +3,7 @@
  * Only in the test-only module: which rule is broken, the gates, and what a mutation needs beyond a
  * line in its place.
  */
+#include <linux/iommu.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -222,4 +223,16 @@ void tandem_mutant_flush_later(struct tandem_as *as, const struct tandem_invalid
 	late->entry = *entry;
 	late->entry.pasid = as->pasid;
 	queue_work(tandem_wq, &late->work);
+}
+
+/* ---- a PASID that somebody else may have, too soon ---- */
+
+void tandem_mutant_frees_pasid(struct tandem_as *as)
+{
+	if (!tandem_mutated(MUTANT_SVA_PASID_FREED_EARLY) || !as->sva)
+		return;
+	tandem_sva_unbind(as);
+	/* As Linux does when nobody holds the process's memory descriptor any more. */
+	iommu_free_global_pasid(as->bus_pasid);
+	tandem_mutant_gate(GATE_UNBOUND, 0);
 }

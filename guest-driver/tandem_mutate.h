@@ -87,6 +87,7 @@ void tandem_mutant_gate(enum tandem_mutant_place place, u64 va);
 bool tandem_mutant_ignores(struct tandem_as *as, const struct mmu_notifier_range *range);
 bool tandem_mutant_hurries(const struct tandem_copy_run *run);
 void tandem_mutant_flush_later(struct tandem_as *as, const struct tandem_invalidate *entry);
+void tandem_mutant_frees_pasid(struct tandem_as *as);
 
 #else
 
@@ -112,6 +113,10 @@ static inline bool tandem_mutant_hurries(const struct tandem_copy_run *run)
 
 static inline void tandem_mutant_flush_later(struct tandem_as *as,
 					     const struct tandem_invalidate *entry)
+{
+}
+
+static inline void tandem_mutant_frees_pasid(struct tandem_as *as)
 {
 }
 

@@ -168,6 +168,28 @@ TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
   EXPECT_EQ(key(), "X10.use-after-unbind");
 }
 
+TEST_F(CheckerTest, APasidOnTheBusIsOfOneProcessUntilAllOfItIsAnswered) {
+  const auto bind = [&](uint32_t pasid, uint32_t tgid) {
+    AddressSpace space{.translation = TANDEM_TRANSLATION_SVA, .bus_pasid = 0x3fe};
+    space.tgid = tgid;
+    spaces.bind(Pasid{{pasid}}, space);
+    checker.bound(Pasid{{pasid}});
+  };
+  bind(2, 101);
+  bind(3, 101);
+  EXPECT_EQ(key(), "") << "of the same process";
+  spaces.unbind(Pasid{{3}});
+  spaces.change(Pasid{{2}})->ended_ns = 1;
+  bind(4, 102);
+  EXPECT_EQ(key(), "X10.pasid-in-use");
+  EXPECT_NE(host.check_reports.back().text.find("page requests unanswered"), std::string::npos) << host.check_reports.back().text;
+  spaces.unbind(Pasid{{2}});
+  spaces.unbind(Pasid{{4}});
+  host.check_reports.clear();
+  bind(5, 103);
+  EXPECT_EQ(key(), "");
+}
+
 // The same work on two devices, one of them watched.
 TEST(Checker, ChangesNothingThatTheDeviceDoes) {
   const auto counters_of = [](bool check) {
