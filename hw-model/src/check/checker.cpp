@@ -252,6 +252,7 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
                        .start = request.va,
                        .bytes = 1,
                        .detail = static_cast<uint32_t>(request.access) | static_cast<uint32_t>(reason) << 8});
+  if (reason == TANDEM_FAULT_PAGE_DMA) led_nowhere(request);
   if (reason != TANDEM_FAULT_NOT_PRESENT && reason != TANDEM_FAULT_PERMISSION) return;
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
@@ -267,6 +268,21 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
             format("an access has faulted %u times in a row although its page table permits it", in_a_row),
             {format("the page table entry is %#llx", static_cast<ull>(leaf->pte))}},
            request, nullptr, 1);
+}
+
+// No entry was made, because there is no memory where the leaf leads: what the leaf grants is judged all the same.
+void Checker::led_nowhere(const TranslationRequest& request) {
+  const AddressSpace* space = spaces_.find(request.pasid);
+  if (!truth_ || !space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
+  const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
+  if (!leaf || !tables_.tells_address(*leaf)) return;
+  TlbEntry entry{.pasid = request.pasid, .va = request.va.align_down(TANDEM_PAGE_BYTES), .bytes = TANDEM_PAGE_BYTES};
+  entry.bus_address = entry.device_address = leaf->address;
+  entry.aperture = leaf->aperture;
+  entry.write = leaf->permits(Access::Write);
+  entry.pte = leaf->pte;
+  entry.began = entry.filled = ++moment_;
+  if (const auto finding = truth_->judge_fill({entry, request})) violated(*finding, request, &entry, entry.bytes);
 }
 
 void Checker::recorded(const TranslationRequest& request, uint64_t moment) {

@@ -129,6 +129,7 @@ class Checker final : private ReportSink {
   const Invalidation* invalidated_since(Pasid pasid, uint64_t moment, Gva start, uint64_t bytes) const;
   void keep_not_carried_out(const std::shared_ptr<Invalidation>& invalidation);
   static Finding why_it_outlived(const Invalidation& invalidation, const TlbEntry& entry);
+  void led_nowhere(const TranslationRequest& request);
   void look_for_its_pasid(Pasid pasid, const AddressSpace& bound);
   void compare_with_device_table(const TlbEntry& entry, const TranslationRequest& request);
   std::string text_of_access(const TranslationRequest& request);

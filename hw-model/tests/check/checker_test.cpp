@@ -158,6 +158,23 @@ TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   EXPECT_EQ(key(), "X1.test");
 }
 
+TEST_F(CheckerTest, ALeafThatLeadsNowhereIsJudgedToo) {
+  struct Truth final : TruthSource {
+    std::optional<Finding> judge(const UsedTranslation&) override { return {}; }
+    std::optional<Finding> judge_fill(const UsedTranslation& made) override {
+      leads_to = made.entry.device_address;
+      return Finding{"X1.test", "not so", {}};
+    }
+    uint64_t leads_to = 0;
+  } truth;
+  constexpr uint64_t kNowhere = 1ULL << 40;
+  checker.set_truth(&truth);
+  table.map(kVa, kNowhere);
+  checker.faulted(request(), TANDEM_FAULT_PAGE_DMA);
+  EXPECT_EQ(truth.leads_to, kNowhere);
+  EXPECT_EQ(key(), "X1.test");
+}
+
 TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
   const TlbEntry entry = fill(checker.moment());
   checker.ended(kPasid);
