@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the IOMMU says to the device (PCI Express, chapter 10): answers, responses, invalidations, and whether it may ask at all.
 #include <algorithm>
+#include <utility>
 
 #include "device/device.h"
 
