@@ -257,15 +257,15 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
   const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
-  const uint32_t in_a_row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
-  if (faults_.unserved(AccessKey::of(request)) >= FaultLedger::kMostUnserved)
+  const FaultLedger::Row row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
+  if (row.unserved >= FaultLedger::kMostUnserved)
     violated({"X6.fault-never-served",
               format("an access has faulted %u times, was released each time, and nobody has mapped its page", FaultLedger::kMostUnserved),
               {}},
              request, nullptr, 1);
-  if (in_a_row < FaultLedger::kMostInARow) return;
+  if (row.permitted < FaultLedger::kMostInARow) return;
   violated({"X6.fault-though-permitted",
-            format("an access has faulted %u times in a row although its page table permits it", in_a_row),
+            format("an access has faulted %u times in a row although its page table permits it", row.permitted),
             {format("the page table entry is %#llx", static_cast<ull>(leaf->pte))}},
            request, nullptr, 1);
 }
