@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* soak-devmem --seed N --seconds S --threads T */
+/* soak-devmem --seed N --seconds S --operations N --threads T */
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 				"them.",
 				{{"seed", "of the random choices", &options.seed, 0, UINT32_MAX},
 				 {"seconds", "to go on", &options.seconds, 1, 1'000'000},
+				 {"operations", "after which it ends, too; 0: no limit", &options.operations, 0, 1ull << 40},
 				 {"threads", "each with a region and a queue of its own", &options.threads, 1, 16}});
 	try {
 		soak::Result result = soak::run(options);

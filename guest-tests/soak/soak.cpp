@@ -28,10 +28,18 @@ constexpr std::size_t remembered = 12;
 
 /* Threads see each other's end. */
 struct Shared {
-	Clock::time_point start = Clock::now(), end;
+	const Clock::time_point start = Clock::now(), end;
 	std::atomic<bool> over = false;
 	std::atomic<std::uint64_t> operations = 0;
+	const std::uint64_t most_operations;
 
+	explicit Shared(const Options &options)
+		: end(start + std::chrono::seconds(options.seconds)),
+		  most_operations(options.operations ? options.operations : UINT64_MAX)
+	{
+	}
+
+	bool done() const { return over || operations >= most_operations || Clock::now() >= end; }
 	double seconds() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
 };
 
@@ -77,7 +85,7 @@ private:
 			problem_ = "no memory at the addresses wanted";
 		else if (!gpu_.start(arena_.here, pages, TALLY_WRITE))
 			problem_ = gpu_.complaint();
-		while (good() && !shared_.over && Clock::now() < shared_.end)
+		while (good() && !shared_.done())
 			step();
 		if (good() && !gpu_.finish())
 			problem_ = gpu_.complaint();
@@ -128,7 +136,7 @@ private:
 
 void show_progress(const Shared &shared, const Options &options)
 {
-	for (double next = 0; !shared.over && Clock::now() < shared.end; usleep(100000)) {
+	for (double next = 0; !shared.done(); usleep(100000)) {
 		if (!options.progress || shared.seconds() < next)
 			continue;
 		next = shared.seconds() + 5;
@@ -178,8 +186,7 @@ Result run(const Options &options)
 		for (std::uint64_t part = 0; part < crowd->parts(); part++)
 			static_cast<void>(device->prefetch(crowd->part(part), Crowd::part_bytes, TANDEM_LOCATION_DEVICE));
 	}
-	Shared shared;
-	shared.end = shared.start + std::chrono::seconds(options.seconds);
+	Shared shared(options);
 	std::vector<std::unique_ptr<Worker>> workers;
 
 	for (std::uint64_t index = 0; index < options.threads; index++)

@@ -16,6 +16,7 @@ enum class Memory {
 struct Options {
 	std::uint64_t seed = 1;
 	std::uint64_t seconds = 60;
+	std::uint64_t operations = 0; /* of all threads together: end then; 0: no limit */
 	std::uint64_t threads = 4;
 	bool progress = true;
 	Memory memory = Memory::System;

@@ -34,6 +34,11 @@ SEALED_PROCESSOR = ",rdrand=off,rdseed=off"
 SEALED_MACHINE = ("-rtc", "base=2026-01-01T00:00:00,clock=vm", "-seed", "1")
 SCRIPT_BYTES = 16 << 20
 
+# Where instructions are counted, QEMU leaves its translated code at each step of a repeated instruction (rep stosb and its like).
+# A guest that does not think of them as fast clears and copies its pages in loops, at a fraction of that.
+COUNTING_PROCESSOR = ",erms=off,fsrm=off,fsrs=off,fzrm=off"
+COUNTING_KERNEL_ARGUMENTS = ("clearcpuid=rep_good",)
+
 # Time that things may take, in multiples of what the default kernel gets. Its checks make the debug kernel that much slower.
 TIME_SCALES = {"debug": 5}
 
@@ -93,7 +98,8 @@ def processors(config, sealed=None):
     """The GPU's parallel mode needs code generated for several CPUs, which maxcpus of two brings about."""
     maximum = config.cpus if config.deterministic else max(2, config.cpus)
     sockets = f",sockets={config.numa}" if config.numa > 1 else ""
-    return ["-cpu", f"max,la57=off{SEALED_PROCESSOR if sealed else ''}", "-smp", f"{config.cpus},maxcpus={maximum}{sockets}"]
+    features = (SEALED_PROCESSOR if sealed else "") + (COUNTING_PROCESSOR if config.deterministic else "")
+    return ["-cpu", f"max,la57=off{features}", "-smp", f"{config.cpus},maxcpus={maximum}{sockets}"]
 
 
 def memory_mib(config):
@@ -182,7 +188,8 @@ def host_connection(control_fd, sealed):
 
 def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_path, check_log, sealed=None):
     firmware = [argument for directory in artifacts.qemu_firmware_dirs for argument in ("-L", str(directory))]
-    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *(SEALED_KERNEL_ARGUMENTS if sealed else ()), *IOMMU_ARGUMENTS[config.iommu],
+    kernel_arguments = " ".join((*KERNEL_ARGUMENTS, *(SEALED_KERNEL_ARGUMENTS if sealed else ()),
+                                 *(COUNTING_KERNEL_ARGUMENTS if config.deterministic else ()), *IOMMU_ARGUMENTS[config.iommu],
                                  *config.kernel_arguments))
     return [
         str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config, sealed), *processors(config, sealed), *memory(config),
