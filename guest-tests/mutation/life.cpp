@@ -63,8 +63,8 @@ TEST_F(Life, a_process_ends_with_page_requests_unanswered)
 		CHILD_CHECK(queue.dispatch(module.kernel("touch").take(), {1}, {1}, &touch));
 		CHILD_CHECK(sweeper::wait_until([&] { return page_frame(touch.region) != 0; }));
 		words.store(3, 1);
-		for (;;)
-			pause();
+		pause();
+		return 0;
 	});
 
 	ASSERT_TRUE(words.wait_at_least(0, 1));
