@@ -50,7 +50,7 @@ TEST_F(Life, a_process_ends_with_page_requests_unanswered)
 {
 	Setting deadline(std::string(parameters) + "deadline_ms", "60000");
 	SharedWords words;
-	pid_t child = start_child([&] {
+	pid_t child = start_child([&]() -> int {
 		auto own = tandem::Device::open().take();
 		auto queue = own.queue().take();
 		auto module = own.module("test_queue.elf").take();

@@ -130,8 +130,9 @@ class MeasurementTest(unittest.TestCase):
 
         fake.config = SimpleNamespace(gpu="vram=128M")
         fake.kept_guest = kept_guest
-        figures = {figure.name: figure for figure in bench.measure_check(fake)}
-        self.assertEqual(sorted(kept), [False, True])
+        figures = {figure.name: figure for figure in (*bench.measure_check(fake), *bench.measure_check_of_tests(fake))}
+        self.assertEqual(set(kept), {False, True})
+        self.assertEqual(set(figures), {name for name in bench.all_names() if name.startswith("check.")})
         self.assertEqual(figures["check.hash.on_vs_off"].verdict(), "<= 1.3 met")
         self.assertAlmostEqual(figures["check.tests.on_vs_off"].ratio, 1.1)
         self.assertEqual(fake.calls.count("hash"), 4)
