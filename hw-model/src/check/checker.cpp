@@ -297,6 +297,8 @@ void Checker::recorded(const TranslationRequest& request, uint64_t moment) {
 
 void Checker::cancelled(Pasid pasid, Gva page) { faults_.answered(pasid, page, page + TANDEM_PAGE_BYTES); }
 
+void Checker::faults_forgotten(Pasid pasid) { faults_.answered(pasid, gva(0), gva(TANDEM_VA_LIMIT)); }
+
 void Checker::replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left) {
   note(pasid, {.kind = EventKind::Replayed, .seqno = seqno, .a = released});
   if (left == 0) return;

@@ -85,6 +85,8 @@ class Checker final : private ReportSink {
   void recorded(const TranslationRequest& request, uint64_t moment);
   // What waits for this page fails.
   void cancelled(Pasid pasid, Gva page);
+  // The driver has forgotten what it knew of faults, because a test wants it: nobody has served them.
+  void faults_forgotten(Pasid pasid);
   // So many accesses still wait after a REPLAY of their address space.
   void replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left);
 

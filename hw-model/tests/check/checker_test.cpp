@@ -144,6 +144,17 @@ TEST_F(CheckerTest, ACopyFromMoreVideoMemoryThanThereIsEndsWithIt) {
   EXPECT_EQ(host.check_reports.size(), 1u);
 }
 
+TEST_F(CheckerTest, AFaultThatNobodyServesIsReportedUnlessATestWantsItSo) {
+  const TranslationRequest absent = request(kVa + kPage);
+  for (uint32_t n = 0; n < 2 * FaultLedger::kMostUnserved; ++n) {
+    if (n % 100 == 0) checker.faults_forgotten(kPasid);
+    checker.faulted(absent, TANDEM_FAULT_NOT_PRESENT);
+  }
+  EXPECT_EQ(key(), "");
+  for (uint32_t n = 0; n < FaultLedger::kMostUnserved; ++n) checker.faulted(absent, TANDEM_FAULT_NOT_PRESENT);
+  EXPECT_EQ(key(), "X6.fault-never-served");
+}
+
 TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   struct Truth final : TruthSource {
     std::optional<Finding> judge(const UsedTranslation& used) override {
