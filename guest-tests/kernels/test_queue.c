@@ -18,6 +18,13 @@ TANDEM_KERNEL void spin(const struct spin_arguments *a)
 	__atomic_fetch_add(a->ended, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Stores one word again and again, with nothing that orders the stores, until the CPU lets it go. */
+TANDEM_KERNEL void store_until_released(const struct spin_arguments *a)
+{
+	while (!__atomic_load_n(a->release, __ATOMIC_RELAXED))
+		__atomic_store_n(a->ended, 1, __ATOMIC_RELAXED);
+}
+
 /* Never ends, and touches no memory after it has started. */
 TANDEM_KERNEL void run_wild(const struct spin_arguments *a)
 {

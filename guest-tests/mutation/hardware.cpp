@@ -23,13 +23,32 @@ TEST_F(Hardware, pages_are_dropped_again_and_again)
 	finish_sweep();
 }
 
-/* In a range that is mostly read pages are mapped read-only, and become writable without Linux having a hand in it. */
+/* Stores to the page are queued whenever the invalidation comes: store-queue-depth=8. */
+TEST_F(Hardware, a_page_is_dropped_while_the_gpu_stores_there)
+{
+	Region region(1), release(1);
+	tandem::Queue own = new_queue();
+	auto done = tandem::Signal::create().take();
+	spin_arguments arguments = {nullptr, release.words(), region.words()};
+	const auto is_stored = [&] { return __atomic_load_n(region.words(), __ATOMIC_SEQ_CST) == 1; };
+
+	*region.words() = *release.words() = 0;
+	ASSERT_OK(own.dispatch(kernel("store_until_released"), {1}, {1}, &arguments, done.get()));
+	for (int round = 0; round < 5; round++) {
+		EXPECT_TRUE(sweeper::wait_until(is_stored));
+		madvise(region.get(), page_bytes, MADV_DONTNEED);
+	}
+	EXPECT_TRUE(sweeper::wait_until(is_stored));
+	__atomic_store_n(release.words(), 1, __ATOMIC_SEQ_CST);
+	ASSERT_OK(own.wait(done, time_limit_ns));
+}
+
+/* An entry that was filled for reading permits no store, because the page is not marked dirty: the store has it walked anew. */
 TEST_F(Hardware, a_page_that_was_read_is_written)
 {
 	Region region(1);
 	tandem::Queue own = new_queue();
 
-	ASSERT_OK(device().advise(region.get(), page_bytes, TANDEM_RANGE_READ_MOSTLY));
 	ASSERT_OK(gpu_touches(region.get(), false, own));
 	EXPECT_OK(gpu_touches(region.get(), true, own));
 }

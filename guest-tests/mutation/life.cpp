@@ -8,14 +8,21 @@ namespace {
 
 class Life : public Provocation {
 protected:
-	/* A process that has the GPU open for a moment. */
-	static void let_another_process_open()
+	/* A process that has the GPU open for a moment. Meanwhile something is done. */
+	static void while_another_process_is_there(const std::function<void()> &action)
 	{
-		EXPECT_TRUE(exited_well(in_child([] {
+		SharedWords words;
+		pid_t child = start_child([&] {
 			auto own = tandem::Device::open();
 			CHILD_CHECK(own);
-			return 0;
-		})));
+			words.store(0, 1);
+			return words.wait_at_least(1, 1) ? 0 : 1;
+		});
+
+		EXPECT_TRUE(words.wait_at_least(0, 1));
+		action();
+		words.store(1, 1);
+		EXPECT_TRUE(exited_well(wait_status(child)));
 	}
 
 	static bool has_ended(pid_t child)
@@ -39,8 +46,7 @@ TEST_F(Life, a_process_closes_the_gpu)
 	});
 
 	EXPECT_TRUE(gate.wait_held_or([&] { return words.load(0) > 0; }));
-	let_another_process_open();
-	gate.open();
+	while_another_process_is_there([&] { gate.open(); });
 	EXPECT_TRUE(exited_well(wait_status(child)));
 	expect_the_gpu_works();
 }
@@ -77,7 +83,7 @@ TEST_F(Life, a_process_ends_with_page_requests_unanswered)
 		sweeper::wait_until([&] { return has_ended(child); }, {}, 0.5);
 		EXPECT_FALSE(has_ended(child)) << "the driver did not wait";
 		for (int round = 0; has_ended(child) && round < 10; round++)
-			let_another_process_open();
+			while_another_process_is_there([] {});
 	}
 	wait_status(child);
 	expect_the_gpu_works();

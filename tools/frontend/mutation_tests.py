@@ -244,7 +244,7 @@ def by_kernel(chosen):
 
 def run_all(laboratory, chosen, reporter, verdicts):
     """Controls, then trials; appends to the verdicts and prints the table as it grows."""
-    widths = [max(len(COLUMNS[0]), *(len(mutation.name) for mutation in chosen)), 4, 32, 4, 7, 7]
+    widths = [max(len(COLUMNS[0]), *(len(mutation.name) for mutation in chosen)), 4, 37, 4, 7, 7]
     reporter.say(table_row(COLUMNS, widths))
     for mutations_of_kernel in by_kernel(chosen):
         controls = run_controls(laboratory, mutations_of_kernel, reporter)

@@ -252,7 +252,7 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
                        .start = request.va,
                        .bytes = 1,
                        .detail = static_cast<uint32_t>(request.access) | static_cast<uint32_t>(reason) << 8});
-  if (reason == TANDEM_FAULT_PAGE_DMA) led_nowhere(request);
+  if (reason == TANDEM_FAULT_PAGE_DMA || reason == TANDEM_FAULT_BAD_PTE) led_nowhere(request);
   if (reason != TANDEM_FAULT_NOT_PRESENT && reason != TANDEM_FAULT_PERMISSION) return;
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
@@ -270,12 +270,12 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
            request, nullptr, 1);
 }
 
-// No entry was made, because there is no memory where the leaf leads: what the leaf grants is judged all the same.
+// No entry was made, because there is no memory where the leaf leads, or it is none: what it says is judged all the same.
 void Checker::led_nowhere(const TranslationRequest& request) {
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!truth_ || !space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
   const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
-  if (!leaf || !tables_.tells_address(*leaf)) return;
+  if (!leaf || !leaf->pte) return;
   TlbEntry entry{.pasid = request.pasid, .va = request.va.align_down(TANDEM_PAGE_BYTES), .bytes = TANDEM_PAGE_BYTES};
   entry.bus_address = entry.device_address = leaf->address;
   entry.aperture = leaf->aperture;

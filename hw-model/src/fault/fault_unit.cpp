@@ -10,7 +10,7 @@
 namespace tandem {
 
 namespace {
-constexpr uint32_t kLate = 64;         // scheduler steps that a late record takes
+constexpr uint32_t kLate = 1 << 17;    // scheduler steps that a late record takes: an address space can end meanwhile
 constexpr uint64_t kSmallBuffer = 16;  // at most, with hostile timing
 }  // namespace
 

@@ -128,7 +128,7 @@ TranslationResult Mmu::walk_at_once(Miss& miss, Iova root, TranslationWaiter& wa
 std::optional<TranslationResult> Mmu::fault_at_read_only_entry(const TranslationRequest& request, TranslationWaiter& waiter) {
   if (request.access != Access::Write && request.access != Access::Atomic) return {};
   const TlbEntry* entry = l2_.lookup(request.pasid, request.va, Access::Read);
-  if (!entry || entry->pte & TANDEM_PTE_WRITE) return {};
+  if (!entry || entry->write) return {};
   using Kind = TranslationResult::Kind;
   const auto error = faults_.raise(request, TANDEM_FAULT_PERMISSION, waiter);
   return error ? TranslationResult{Kind::Failed, nullptr, *error} : TranslationResult{Kind::Wait};

@@ -181,8 +181,11 @@ TEST_F(CheckerTest, ALeafThatLeadsNowhereIsJudgedToo) {
   constexpr uint64_t kNowhere = 1ULL << 40;
   checker.set_truth(&truth);
   table.map(kVa, kNowhere);
-  checker.faulted(request(), TANDEM_FAULT_PAGE_DMA);
-  EXPECT_EQ(truth.leads_to, kNowhere);
+  for (const auto reason : {TANDEM_FAULT_PAGE_DMA, TANDEM_FAULT_BAD_PTE}) {
+    truth.leads_to = 0;
+    checker.faulted(request(), reason);
+    EXPECT_EQ(truth.leads_to, kNowhere);
+  }
   EXPECT_EQ(key(), "X1.test");
 }
 
