@@ -2,6 +2,7 @@
 // Hostile timing: a seed changes when and in which order things happen, the same seed in the same way, and none of it the results.
 #include "base/hostile.h"
 
+#include <algorithm>
 #include <set>
 
 #include "support/aql_producer.h"
@@ -171,6 +172,27 @@ TEST(Hostile, TheIommuIsAnsweredLateAndInAnotherOrder) {
     }
     EXPECT_TRUE(sva.done()) << "seed " << seed;
     EXPECT_TRUE(sva.driver.host.errors.empty()) << "seed " << seed << ": " << sva.driver.host.errors.front();
+  }
+}
+
+// A host lets the device stand still while it is idle: what the IOMMU has said may not wait for another push.
+TEST(Hostile, ADeviceThatIsIdleHasTakenNoticeOfAllAnswers) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    Sva sva(hostile_config(seed));
+    sva.map_on_demand();
+    sva.submit(kernels::store_ids(), 8 * 512);
+    size_t answers = 0;
+    for (int turn = 0; turn < 500 && !sva.done(); ++turn) {
+      tandem_run_result result = TANDEM_RUN_READY;
+      for (int slice = 0; slice < 10000 && result == TANDEM_RUN_READY; ++slice) result = sva.driver.run(500);
+      ASSERT_NE(result, TANDEM_RUN_READY) << "seed " << seed;
+      ASSERT_EQ(std::ranges::count(sva.driver.host.trace, TANDEM_TRACE_ATS_ANSWER, &tandem_trace_record::type),
+                static_cast<long>(answers)) << "seed " << seed;
+      answers += sva.iommu.asked.size();
+      sva.iommu.answer_all();
+      sva.iommu.serve();
+    }
+    EXPECT_TRUE(sva.done()) << "seed " << seed;
   }
 }
 

@@ -8,6 +8,7 @@ frames as ever (wire.py) are in script and file.
 import os
 import threading
 import time
+from pathlib import Path
 
 from . import machine, wire
 from .boot import POWER_OFF_TIMEOUT_S, RECEIVE_BYTES, Guest, GuestDied
@@ -18,6 +19,8 @@ from .status import GUEST_LOST, FrontendError, UsageError
 POLL_S = 0.01
 STOPPED_BY_GUEST = "guest-panicked"  # what QEMU calls it when init uses the pvpanic device
 TICK_S = 0.5
+SILENCE_CPU_S = 120.0  # a heartbeat comes each second of the guest's; the GPU may need ten of the host's for that
+SILENCE_HOST_S = 600.0  # of a QEMU that does nothing at all
 
 
 _running = set()  # guests of all threads of this process
@@ -73,6 +76,7 @@ class SealedGuest(Guest):
         self._patient = patient
         self._sealed = machine.Sealed(script=str(self.directory / "script"), output=str(self.directory / "output"), **sealed)
         self._output = None
+        self._spent_at_sign_of_life = 0.0
         self.uptime_ms = 0  # by the guest's own clock
 
     def start(self):
@@ -185,13 +189,30 @@ class SealedGuest(Guest):
                                 self.console_tail())
         return wire.parse_ending(payload) if kind == wire.FRAME_ENDED else None
 
+    # Limits are in processor time of QEMU: instructions are counted, so the guest's time goes on with that alone, and a busy host
+    # makes nothing a hang.
+
+    def _spent(self):
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def note_sign_of_life(self):
+        super().note_sign_of_life()
+        self._spent_at_sign_of_life = self._spent()
+
     def _check_silence(self):
-        if not self._patient:
-            super()._check_silence()
+        silence = time.monotonic() - self._last_sign_of_life
+        limit = SILENCE_CPU_S * self._scale()
+        if not self._patient and (self._spent() - self._spent_at_sign_of_life > limit or silence > SILENCE_HOST_S * self._scale()):
+            raise GuestDied("hang", f"the guest hangs: no sign of life for {silence:.0f} s", GUEST_LOST, self.autopsy())
 
     def _check_boot(self):
         limit = self._boot_limit()
-        if self.ready is None and not self._patient and time.monotonic() - self.started_at > limit:
+        boots = self.ready is None and not self._sealed.incoming
+        if boots and not self._patient and self._spent() > limit:
             raise self._boot_failure(limit)
 
     def wait_for_power_off(self):

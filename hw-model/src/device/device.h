@@ -109,7 +109,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   // Scheduler
   bool running() const { return enabled_ && error_ == TANDEM_DEVICE_OK; }
   bool serve_rings();
-  void take_in();
+  bool take_in();
   void take_answer(uint64_t id, const tandem_ats_answer& answer);
   bool take_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
   void take_held_responses();

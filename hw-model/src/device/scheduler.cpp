@@ -31,8 +31,8 @@ tandem_run_result Device::run(uint64_t budget) {
   const uint64_t end = ticks_ + budget;
   attention_.ask();  // memory may have changed since the last run
   while (ticks_ < end) {
-    take_in();
-    bool progress = serve_rings();
+    bool progress = take_in();
+    progress |= serve_rings();
     if (!running()) break;
     if (mmu_.ticking()) mmu_.tick(ticks_);
     memory_.atomics().tick(ticks_);
@@ -59,22 +59,24 @@ tandem_run_result Device::run(uint64_t budget) {
   return TANDEM_RUN_IDLE;
 }
 
-// What has come from the IOMMU, with hostile timing later than it came and in another order.
-void Device::take_in() {
+// What has come from the IOMMU, with hostile timing later than it came and in another order. True: there may be more.
+bool Device::take_in() {
+  bool taken = false;
   if (hostile_.may(Step::Answers, !held_answers_.empty(), ticks_)) {
     const auto at = held_answers_.begin() + static_cast<long>(hostile_.pick(held_answers_.size()));
     const HeldAnswer held = *at;
     held_answers_.erase(at);
     take_answer(held.id, held.answer);
-    hostile_.brought(Step::Answers, true);
+    taken |= hostile_.brought(Step::Answers, true);
   }
   if (hostile_.may(Step::Responses, !held_responses_.empty() && !responses_are_stalled(), ticks_)) {
     const auto at = held_responses_.begin() + static_cast<long>(hostile_.pick(held_responses_.size()));
     const HeldResponse held = *at;
     held_responses_.erase(at);
     take_response(held.bus_pasid, held.group, held.code);
-    hostile_.brought(Step::Responses, true);
+    taken |= hostile_.brought(Step::Responses, true);
   }
+  return taken;
 }
 
 // What the driver and the IOMMU are told, once for all that a round has brought. True: there will be more.
