@@ -429,10 +429,7 @@ out:
 /* close() and the removal of the device, whichever comes first; idempotent. */
 void tandem_as_teardown(struct tandem_as *as)
 {
-	if (tandem_mutated(MUTANT_SVA_PASID_FREED_EARLY)) {
-		tandem_sva_unbind(as);
-		tandem_gate(GATE_UNBOUND, 0);
-	}
+	tandem_mutant_frees_pasid(as);
 	tandem_as_stop(as);
 	tandem_gate_pass(&as->tdev->gates, TANDEM_GATE_TEARDOWN);
 	mutex_lock(&as->setup_lock);

@@ -264,6 +264,15 @@ u64 tandem_check_address(struct tandem_as *as)
 	return as->check ? virt_to_phys(as->check->shared) : 0;
 }
 
+/*
+ * Is it the section of this device's own call? Told by what Linux says, not by the driver's own
+ * tandem_exclusive_is_ours(), which may be wrong.
+ */
+static bool tandem_check_is_own(struct tandem_as *as, const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_EXCLUSIVE && range->owner == as->tdev;
+}
+
 static void tandem_check_write(struct tandem_check_window *slot, u64 number, struct tandem_as *as,
 			       const struct mmu_notifier_range *range)
 {
@@ -273,7 +282,7 @@ static void tandem_check_write(struct tandem_check_window *slot, u64 number, str
 	WRITE_ONCE(slot->start, range->start);
 	WRITE_ONCE(slot->end, range->end);
 	WRITE_ONCE(slot->cause, tandem_mirror_cause(range->event));
-	WRITE_ONCE(slot->own, tandem_exclusive_is_ours(as, range));
+	WRITE_ONCE(slot->own, tandem_check_is_own(as, range));
 	WRITE_ONCE(slot->tgid, task_tgid_nr(current));
 	WRITE_ONCE(slot->open, 1);
 	/* Pairs with Windows::read(): who sees the number sees the slot. */

@@ -274,7 +274,7 @@ int tandem_window_commit(struct tandem_as *as, struct tandem_chunk *chunk,
 	ret = tandem_window_is_good(as, chunk, window, sequence);
 	if (tandem_mutated(MUTANT_LOCK_DROPPED)) {
 		mutex_unlock(&chunk->lock);
-		tandem_gate(GATE_CHECKED, window->va);
+		tandem_mutant_gate(GATE_CHECKED, window->va);
 		mutex_lock(&chunk->lock);
 	}
 	if (ret)

@@ -168,6 +168,7 @@ static const struct {
 	{ "stall-invalidate", TANDEM_TEST_STALL_INVALIDATE },
 	{ "stall-command", TANDEM_TEST_STALL_COMMAND },
 	{ "stall-fault", TANDEM_TEST_STALL_FAULT },
+	{ "stall-response", TANDEM_TEST_STALL_RESPONSE },
 };
 
 static int tandem_debugfs_inject_word(const char *word, u32 *bits)

@@ -107,9 +107,26 @@ static unsigned int tandem_fault_forget(struct tandem_device *tdev)
 	return count;
 }
 
+/* Of one address space; what waits is recorded anew. */
+static void tandem_fault_try_again(struct tandem_as *as)
+{
+	struct tandem_command note = {
+		.type = TANDEM_COMMAND_NOTE,
+		.pasid = as->pasid,
+		.u.note.cause = TANDEM_CAUSE_TEST,
+	};
+	struct tandem_command replay = {
+		.type = TANDEM_COMMAND_REPLAY,
+		.pasid = as->pasid,
+	};
+
+	tandem_as_post(as, &note);
+	tandem_as_post(as, &replay);
+}
+
 /*
  * Forgets every fault that nobody serves yet, and has the device try all accesses again that wait:
- * those that still find nothing are recorded anew. So nothing is lost.
+ * those that still find nothing are recorded anew. So nothing is lost. For tests.
  */
 void tandem_fault_flush(struct tandem_device *tdev)
 {
@@ -118,14 +135,9 @@ void tandem_fault_flush(struct tandem_device *tdev)
 
 	mutex_lock(&tdev->spaces_lock);
 	list_for_each_entry(as, &tdev->spaces, node) {
-		struct tandem_command replay = {
-			.type = TANDEM_COMMAND_REPLAY,
-			.pasid = as->pasid,
-		};
-
 		count += tandem_inbox_forget(as->faults);
 		if (as->translation == TANDEM_TRANSLATION_MIRROR)
-			tandem_as_post(as, &replay);
+			tandem_fault_try_again(as);
 	}
 	mutex_unlock(&tdev->spaces_lock);
 	atomic64_add(count, &tdev->stats.fault_records_flushed);

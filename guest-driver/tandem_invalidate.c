@@ -77,13 +77,14 @@ bool tandem_invalidate_wait(struct tandem_as *as, struct tandem_fence fence,
 
 /*
  * Drops the device's translations of the range though nothing has changed, or all of the address
- * space's if the range is everything: the next access finds the same ones again.
+ * space's if the range is everything: the next access finds the same ones again. For tests.
  */
 void tandem_invalidate_good(struct tandem_as *as, u64 start, u64 end)
 {
 	struct tandem_invalidate entry = {
 		.start = start,
 		.end = end,
+		.cause = TANDEM_CAUSE_TEST,
 		.flags = start == 0 && end == TANDEM_VA_LIMIT ? TANDEM_INVALIDATE_ALL : 0,
 	};
 

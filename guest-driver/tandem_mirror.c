@@ -38,7 +38,7 @@ static void tandem_chunk_flush_first(struct tandem_chunk *chunk, struct tandem_i
 
 	tandem_invalidate_wait(as, tandem_invalidate_send(as, entry, TANDEM_MAY_SLEEP),
 			       TANDEM_MAY_SLEEP);
-	tandem_gate(GATE_FLUSHED, entry->start);
+	tandem_mutant_gate(GATE_FLUSHED, entry->start);
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
 }
 

@@ -3,6 +3,7 @@
  * Only in the test-only module: which rule is broken, the gates, and what a mutation needs beyond a
  * line in its place.
  */
+#include <linux/iommu.h>
 #include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -83,9 +84,9 @@ MODULE_PARM_DESC(mutate, "Test: which rule this driver breaks, or none");
 /* ---- gates ---- */
 
 /* One is closed at a time, for one page. A test that died must not hold the driver for ever. */
-#define TANDEM_GATE_SECONDS 30
+#define TANDEM_MUTANT_GATE_SECONDS 30
 
-static const char * const tandem_gate_names[] = {
+static const char * const tandem_mutant_gate_names[] = {
 	[GATE_NONE] = "none",
 	[GATE_LOOKED] = "looked",
 	[GATE_CHECKED] = "checked",
@@ -95,35 +96,35 @@ static const char * const tandem_gate_names[] = {
 	[GATE_UNBOUND] = "unbound",
 };
 
-static DEFINE_SPINLOCK(tandem_gate_lock); /* which, where */
-static enum tandem_gate_place tandem_gate_closed;
-static u64 tandem_gate_va;
-static atomic_t tandem_gate_waiting = ATOMIC_INIT(0);
-static DECLARE_WAIT_QUEUE_HEAD(tandem_gate_wait);
+static DEFINE_SPINLOCK(tandem_mutant_gate_lock); /* which, where */
+static enum tandem_mutant_place tandem_mutant_gate_closed;
+static u64 tandem_mutant_gate_va;
+static atomic_t tandem_mutant_gate_waiting = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(tandem_mutant_gate_wait);
 
-static bool tandem_gate_is_closed(enum tandem_gate_place place, u64 va)
+static bool tandem_mutant_gate_is_closed(enum tandem_mutant_place place, u64 va)
 {
 	bool closed;
 
-	spin_lock(&tandem_gate_lock);
-	closed = tandem_gate_closed == place && tandem_gate_va == round_down(va, PAGE_SIZE);
-	spin_unlock(&tandem_gate_lock);
+	spin_lock(&tandem_mutant_gate_lock);
+	closed = tandem_mutant_gate_closed == place && tandem_mutant_gate_va == round_down(va, PAGE_SIZE);
+	spin_unlock(&tandem_mutant_gate_lock);
 	return closed;
 }
 
-void tandem_gate(enum tandem_gate_place place, u64 va)
+void tandem_mutant_gate(enum tandem_mutant_place place, u64 va)
 {
-	if (!tandem_gate_is_closed(place, va))
+	if (!tandem_mutant_gate_is_closed(place, va))
 		return;
-	atomic_inc(&tandem_gate_waiting);
-	if (!wait_event_timeout(tandem_gate_wait, !tandem_gate_is_closed(place, va),
-				TANDEM_GATE_SECONDS * HZ))
-		pr_warn("tandem: the gate '%s' was not opened\n", tandem_gate_names[place]);
-	atomic_dec(&tandem_gate_waiting);
+	atomic_inc(&tandem_mutant_gate_waiting);
+	if (!wait_event_timeout(tandem_mutant_gate_wait, !tandem_mutant_gate_is_closed(place, va),
+				TANDEM_MUTANT_GATE_SECONDS * HZ))
+		pr_warn("tandem: the gate '%s' was not opened\n", tandem_mutant_gate_names[place]);
+	atomic_dec(&tandem_mutant_gate_waiting);
 }
 
 /* "looked 0x7f0000000000" closes that gate for that page, "none" opens it. */
-static int tandem_gate_set(const char *value, const struct kernel_param *param)
+static int tandem_mutant_gate_set(const char *value, const struct kernel_param *param)
 {
 	char name[16];
 	u64 va = 0;
@@ -131,28 +132,28 @@ static int tandem_gate_set(const char *value, const struct kernel_param *param)
 
 	if (sscanf(value, "%15s %llx", name, &va) < 1)
 		return -EINVAL;
-	found = sysfs_match_string(tandem_gate_names, name);
+	found = sysfs_match_string(tandem_mutant_gate_names, name);
 	if (found < 0)
 		return found;
-	spin_lock(&tandem_gate_lock);
-	tandem_gate_closed = found;
-	tandem_gate_va = round_down(va, PAGE_SIZE);
-	spin_unlock(&tandem_gate_lock);
-	wake_up_all(&tandem_gate_wait);
+	spin_lock(&tandem_mutant_gate_lock);
+	tandem_mutant_gate_closed = found;
+	tandem_mutant_gate_va = round_down(va, PAGE_SIZE);
+	spin_unlock(&tandem_mutant_gate_lock);
+	wake_up_all(&tandem_mutant_gate_wait);
 	return 0;
 }
 
 /* How many wait there. */
-static int tandem_gate_get(char *buffer, const struct kernel_param *param)
+static int tandem_mutant_gate_get(char *buffer, const struct kernel_param *param)
 {
-	return sysfs_emit(buffer, "%d\n", atomic_read(&tandem_gate_waiting));
+	return sysfs_emit(buffer, "%d\n", atomic_read(&tandem_mutant_gate_waiting));
 }
 
-static const struct kernel_param_ops tandem_gate_ops = {
-	.set = tandem_gate_set,
-	.get = tandem_gate_get,
+static const struct kernel_param_ops tandem_mutant_gate_ops = {
+	.set = tandem_mutant_gate_set,
+	.get = tandem_mutant_gate_get,
 };
-module_param_cb(gate, &tandem_gate_ops, NULL, 0644);
+module_param_cb(gate, &tandem_mutant_gate_ops, NULL, 0644);
 MODULE_PARM_DESC(gate, "Test: a gate to close and for which page, or none; reads how many wait");
 
 /* ---- notifiers that look away ---- */
@@ -203,7 +204,7 @@ static void tandem_late_flush_work(struct work_struct *work)
 	struct tandem_late_flush *late = container_of(work, struct tandem_late_flush, work);
 	struct tandem_as *as = late->as;
 
-	tandem_gate(GATE_FLUSH, late->entry.notify_start);
+	tandem_mutant_gate(GATE_FLUSH, late->entry.notify_start);
 	tandem_invalidate_reserve(as->tdev, TANDEM_MAY_SLEEP);
 	tandem_ring_submit(&as->tdev->invalidate, &late->entry, as->epoch);
 	tandem_as_put(as);
@@ -222,4 +223,16 @@ void tandem_mutant_flush_later(struct tandem_as *as, const struct tandem_invalid
 	late->entry = *entry;
 	late->entry.pasid = as->pasid;
 	queue_work(tandem_wq, &late->work);
+}
+
+/* ---- a PASID that somebody else may have, too soon ---- */
+
+void tandem_mutant_frees_pasid(struct tandem_as *as)
+{
+	if (!tandem_mutated(MUTANT_SVA_PASID_FREED_EARLY) || !as->sva)
+		return;
+	tandem_sva_unbind(as);
+	/* As Linux does when nobody holds the process's memory descriptor any more. */
+	iommu_free_global_pasid(as->bus_pasid);
+	tandem_mutant_gate(GATE_UNBOUND, 0);
 }

@@ -62,7 +62,7 @@ enum tandem_mutation {
 	MUTANT_SERVICE_NOT_HELD,
 };
 
-enum tandem_gate_place {
+enum tandem_mutant_place {
 	GATE_NONE,
 	GATE_LOOKED,  /* a fault: Linux was asked for the page, which is not committed yet */
 	GATE_CHECKED, /* mutated: between the last check and the commit */
@@ -82,11 +82,12 @@ static inline bool tandem_mutated(enum tandem_mutation mutation)
 }
 
 /* No lock held that anybody needs who is to open the gate. */
-void tandem_gate(enum tandem_gate_place place, u64 va);
+void tandem_mutant_gate(enum tandem_mutant_place place, u64 va);
 
 bool tandem_mutant_ignores(struct tandem_as *as, const struct mmu_notifier_range *range);
 bool tandem_mutant_hurries(const struct tandem_copy_run *run);
 void tandem_mutant_flush_later(struct tandem_as *as, const struct tandem_invalidate *entry);
+void tandem_mutant_frees_pasid(struct tandem_as *as);
 
 #else
 
@@ -95,7 +96,7 @@ static inline bool tandem_mutated(enum tandem_mutation mutation)
 	return false;
 }
 
-static inline void tandem_gate(enum tandem_gate_place place, u64 va)
+static inline void tandem_mutant_gate(enum tandem_mutant_place place, u64 va)
 {
 }
 
@@ -112,6 +113,10 @@ static inline bool tandem_mutant_hurries(const struct tandem_copy_run *run)
 
 static inline void tandem_mutant_flush_later(struct tandem_as *as,
 					     const struct tandem_invalidate *entry)
+{
+}
+
+static inline void tandem_mutant_frees_pasid(struct tandem_as *as)
 {
 }
 

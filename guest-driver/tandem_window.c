@@ -188,7 +188,7 @@ static int tandem_window_take(struct tandem_as *as, struct tandem_chunk *chunk,
 		tandem_exclusive_release(as, folio, false);
 		folio = NULL;
 	}
-	tandem_gate(GATE_TAKEN, window->va);
+	tandem_mutant_gate(GATE_TAKEN, window->va);
 	ret = tandem_window_commit(as, chunk, window, sequence, result);
 	window->taken = false;
 	if (!ret)
@@ -239,7 +239,7 @@ static int tandem_mirror_try(struct tandem_as *as, struct tandem_chunk *chunk,
 		if (!ret && !tandem_window_is_served(window))
 			ret = tandem_window_bring_home(as, as->tdev, window);
 	}
-	tandem_gate(GATE_LOOKED, window->va);
+	tandem_mutant_gate(GATE_LOOKED, window->va);
 	if (tandem_mutated(MUTANT_SEQUENCE_AFTER_WALK))
 		range.notifier_seq = mmu_interval_read_begin(&chunk->notifier);
 	ret = ret ?: tandem_window_map_or_take(as, chunk, window, range.notifier_seq, result);

@@ -23,31 +23,37 @@ protected:
 		EXPECT_OK(queue.run(kernel, {32}, {32}, &arguments, 0, time_limit_ns));
 	}
 
-	/* The GPU's atomic faults; the driver has taken the page, and is held before it maps it. */
+	/*
+	 * The GPU's atomic faults; the driver has taken the page, and is held before it maps it. It holds mmap_lock meanwhile: nobody may
+	 * map memory, so all threads are there before.
+	 */
 	void change_a_taken_page(const std::function<void(Region &)> &change, std::uint64_t expected)
 	{
 		Region region(1);
 		tandem::Queue own = new_queue();
+		std::atomic<bool> taken = false, changed = false, added = false;
+		std::thread changer([&] {
+			taken.wait(false);
+			change(region);
+			changed = true;
+		});
 		Gate gate("taken", region.get());
-		std::atomic<bool> done = false;
 		std::thread user([&] {
 			add(own, kernel("count"), region.get());
-			done = true;
+			added = true;
 		});
 
-		EXPECT_TRUE(gate.wait_held_or([&] { return done.load(); }));
-		changed_ = false;
-		std::thread changer([&] { change(region); });
+		EXPECT_TRUE(gate.wait_held_or([&] { return added.load(); }));
+		taken = true;
+		taken.notify_one();
 		/* Whoever has to wait for the page waits for the gate. */
-		sweeper::wait_until([&] { return changed_.load(); }, {}, 0.5);
+		sweeper::wait_until([&] { return changed.load(); }, {}, 0.5);
 		gate.open();
 		changer.join();
 		user.join();
 		add(own, kernel("count"), region.get());
 		EXPECT_EQ(*region.words(), expected);
 	}
-
-	std::atomic<bool> changed_ = false;
 };
 
 TEST_F(Exclusive, the_gpu_adds_where_a_cpu_has_written)
@@ -70,34 +76,28 @@ TEST_F(Exclusive, a_cpu_writes_where_the_gpu_adds)
 
 TEST_F(Exclusive, a_cpu_asks_for_the_page_before_it_is_mapped)
 {
-	change_a_taken_page(
-		[&](Region &region) {
-			__atomic_fetch_add(region.words(), 1, __ATOMIC_SEQ_CST);
-			changed_ = true;
-		},
-		66);
+	change_a_taken_page([](Region &region) { __atomic_fetch_add(region.words(), 1, __ATOMIC_SEQ_CST); }, 66);
 }
 
 TEST_F(Exclusive, the_page_goes_before_it_is_mapped)
 {
-	change_a_taken_page(
-		[&](Region &region) {
-			madvise(region.get(), page_bytes, MADV_DONTNEED);
-			changed_ = true;
-		},
-		64);
+	change_a_taken_page([](Region &region) { madvise(region.get(), page_bytes, MADV_DONTNEED); }, 64);
 }
 
-TEST_F(Exclusive, two_gpus_add_to_one_page)
+/* What one GPU takes from the CPUs is taken from the other GPUs, too. */
+TEST_F(Exclusive, one_gpu_adds_where_another_reads)
 {
-	Region region(1);
+	Region region(1), result(1);
 	Another second = Another::open("/dev/tandem1");
+	peek_arguments peek = {region.words(), result.words(), 1};
 
-	for (int round = 0; round < 3; round++) {
-		add(queue(), kernel("count"), region.get());
+	for (std::uint64_t round = 0; round < 3; round++) {
+		ASSERT_OK(queue().run(kernel("peek"), {1}, {1}, &peek, 0, time_limit_ns));
+		EXPECT_EQ(*result.words(), 1 + 32 * round);
 		add(second.queue, second.module.kernel("count").take(), region.get());
 	}
-	EXPECT_EQ(*region.words(), 1u + 6 * 32);
+	ASSERT_OK(queue().run(kernel("peek"), {1}, {1}, &peek, 0, time_limit_ns));
+	EXPECT_EQ(*result.words(), 1u + 3 * 32);
 }
 
 /* A driver that takes its own call for somebody else's begins anew each time. */

@@ -107,6 +107,9 @@
 #define TANDEM_TEST_STALL_INVALIDATE TANDEM_BIT(0) /* invalidations are not served: their deadline passes */
 #define TANDEM_TEST_STALL_COMMAND   TANDEM_BIT(1) /* kernel commands are not served */
 #define TANDEM_TEST_STALL_FAULT     TANDEM_BIT(2) /* fault records are held back */
+#define TANDEM_TEST_STALL_RESPONSE  TANDEM_BIT(3) /* answers to page requests have not come yet */
+#define TANDEM_TEST_STALLS          (TANDEM_TEST_STALL_INVALIDATE | TANDEM_TEST_STALL_COMMAND | \
+				     TANDEM_TEST_STALL_FAULT | TANDEM_TEST_STALL_RESPONSE)
 
 #define TANDEM_REG_TEST_COPY_FAIL   0x0f04 /* RW 32  0  so many COPY and FILL commands fail half-way, counting down */
 #define TANDEM_REG_TEST_POISON      0x0f08 /* WO 64     offset: this page of VRAM is poisoned from now on */

@@ -237,7 +237,9 @@ enum tandem_cause {
 	TANDEM_CAUSE_UNBIND          = 65, /* the address space goes away */
 	TANDEM_CAUSE_RECOVERY        = 66, /* after a device reset */
 	TANDEM_CAUSE_SERVICE         = 67, /* NOTE only: a fault batch was serviced; value: pages mapped */
-	TANDEM_CAUSE_LIMIT           = 68,
+	TANDEM_CAUSE_TEST            = 68, /* a test wants it: translations are dropped that are good; NOTE: the driver has forgotten
+	                                    * the faults of the address space, and a REPLAY follows */
+	TANDEM_CAUSE_LIMIT           = 69,
 };
 
 /* Why pages moved. */

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from . import gpu_options, workloads
 from .bench_figures import Figure, SampleSet, compare, measured, table, write_json
 from .bench_programs import GuestBench, HostPrograms
+from .processor_time import GPU_THREAD
 from .run import BASE_KINDS, ensure, guest_variables, machine_config
 from .status import FrontendError, UsageError
 
@@ -32,21 +33,22 @@ class Bench:
         return GuestBench(replace(self.config, **changes), self.artifacts, self.variables)
 
     def guest(self):
-        return self._kept_guest("plain")
+        return self.kept_guest("plain")
 
     def traced_guest(self):
         directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-bench-"))
-        return self._kept_guest("traced", trace=os.path.join(directory, "trace"))
+        return self.kept_guest("traced", trace=os.path.join(directory, "trace"))
 
     def guest_with_test_hmm(self):
-        guest = self._kept_guest("test_hmm")
+        guest = self.kept_guest("test_hmm")
         guest.load_module("test_hmm.ko")
         return guest
 
     def guest_with_iommu(self):
-        return self._kept_guest("iommu", iommu="passthrough")
+        return self.kept_guest("iommu", iommu="passthrough")
 
-    def _kept_guest(self, key, **changes):
+    def kept_guest(self, key, **changes):
+        """The one of this name, which runs to the end of the benchmarks."""
         if key not in self._guests:
             self._guests[key] = self._stack.enter_context(self.new_guest(**changes))
         return self._guests[key]
@@ -215,6 +217,33 @@ def measure_trace(bench):
             compare("trace.fault.on_vs_off", "faults/s", samples["fault-on"], samples["fault-off"])]
 
 
+CHECKED_GPU = "test-hooks=on,vram=64M"
+# Of each kind of test some: for machines like this one, so that a boot serves them all.
+CHECKED_TESTS = ("first_test", "fault_test", "memory_test", "compute_test", "atomics_test", "mm_fork_test", "mm_protect_test",
+                 "mm_unmap_test", "mm_thp_test", "devmem_private_test", "devmem_evict_test")
+
+
+def on_against_off(bench, work, thread=None):
+    """Processor time of QEMU, or of its threads of this name, with the checker and without, in two guests that take turns."""
+    properties = gpu_options.merge(CHECKED_GPU, bench.config.gpu)
+    guests = {state: bench.kept_guest(f"check-{state}", gpu=properties, check=state == "on") for state in ("off", "on")}
+    return bench.in_rounds(*(lambda state=state, guest=guest: {state: [guest.processor_s(lambda: work(guest), thread)]}
+                             for state, guest in guests.items()))
+
+
+def measure_check(bench):
+    figures = []
+    for name, benchmark, target in (("hash", "hash", 1.3), ("fault", "faults", None)):
+        samples = on_against_off(bench, lambda guest, benchmark=benchmark: guest.samples(benchmark), GPU_THREAD)
+        figures.append(compare(f"check.{name}.on_vs_off", "s", samples["on"], samples["off"], at_most=target))
+    return figures
+
+
+def measure_check_of_tests(bench):
+    samples = on_against_off(bench, lambda guest: [guest.run(f"{workloads.GUEST_STAGE}/bin/{name}") for name in CHECKED_TESTS])
+    return [compare("check.tests.on_vs_off", "s", samples["on"], samples["off"], at_most=1.15)]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Figures that are taken together."""
@@ -243,6 +272,8 @@ MEASUREMENTS = (
     Measurement(measure_translation, ("sva.tlb_miss.vs_mirror", "sva.fault.vs_mirror", "sva.invalidate.vs_mirror")),
     Measurement(measure_boot, ("boot.ready", "boot.vecadd")),
     Measurement(measure_trace, ("trace.hash.on_vs_off", "trace.fault.on_vs_off")),
+    Measurement(measure_check, ("check.hash.on_vs_off", "check.fault.on_vs_off")),
+    Measurement(measure_check_of_tests, ("check.tests.on_vs_off",)),
 )
 
 

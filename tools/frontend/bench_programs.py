@@ -92,6 +92,12 @@ class GuestBench:
                                 1, collector.complaint())
         return collector
 
+    def processor_s(self, work, thread=None):
+        """Processor time that QEMU, or its threads of this name, use for this work."""
+        before = self._guest.processor_s(thread)
+        work()
+        return self._guest.processor_s(thread) - before
+
     def shell(self, commands):
         return self.run("/guest-bin/sh", "-c", commands)
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import machine, wire
+from . import machine, processor_time, wire
 from .checker import CheckerLog
 from .console import KernelLog, SerialConsole, tail
 from .guest_image import ensure_initramfs
@@ -191,6 +191,10 @@ class Guest:
                 if self._receive_bytes(0.01) == b"":
                     time.sleep(0.005)
         return True
+
+    def processor_s(self, thread=None):
+        """Processor time of QEMU so far: of all of it, or of its threads of this name."""
+        return processor_time.used_s(self._process.pid, thread)
 
     # --- frames ----------------------------------------------------------------------------------------------------------
 

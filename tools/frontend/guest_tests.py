@@ -139,10 +139,14 @@ class GuestRecorder(Recorder):
 
     def __init__(self, reporter, group):
         super().__init__(reporter, group)
-        self.kernel_log = None
-        self.checker = None
         self.complained = False
+        self._kernel_log = None
+        self._checker = None
         self._last = None
+
+    def listen(self, guest):
+        """From now on to this one."""
+        self._kernel_log, self._checker, self.complained = guest.kernel_log, guest.checker, False
 
     def on_start(self, name):
         self._blame_last(self.take_complaint())
@@ -159,8 +163,8 @@ class GuestRecorder(Recorder):
         self._blame_last(self.take_complaint())
 
     def take_complaint(self):
-        complaints = [(SPLAT_NOTE, splat) for splat in self.kernel_log.take_splats()]
-        complaints += [(CHECKER_NOTE, report) for report in self.checker.take_reports()]
+        complaints = [(SPLAT_NOTE, splat) for splat in self._kernel_log.take_splats()]
+        complaints += [(CHECKER_NOTE, report) for report in self._checker.take_reports()]
         self.complained |= bool(complaints)
         return "\n".join(line for note, complaint in complaints for line in (note, *complaint.lines))
 
@@ -199,7 +203,7 @@ class GuestProgram:
             guest = self._guest(recorder)
         except FrontendError as failure:
             return "\n".join([f"no guest to run in: {failure.message}", *failure.details])
-        recorder.kernel_log, recorder.checker, recorder.complained = guest.kernel_log, guest.checker, False
+        recorder.listen(guest)
         return self._run(guest, names, recorder, limit)
 
     def _guest(self, recorder):

@@ -193,7 +193,7 @@ def command_line(config, artifacts, initramfs, control_fd, monitor_fd, serial_pa
                                  *config.kernel_arguments))
     return [
         str(artifacts.qemu), *firmware, "-machine", "q35", *accelerator(config, sealed), *processors(config, sealed), *memory(config),
-        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-name", "tandem,debug-threads=on", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(artifacts.kernel_image), "-initrd", str(initramfs), "-append", kernel_arguments,
         *iommu(config), *monitor_and_serial(monitor_fd, serial_path), *host_connection(control_fd, sealed), *gpus(config, check_log),
         *config.qemu_arguments,

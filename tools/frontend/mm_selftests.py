@@ -123,7 +123,7 @@ class SelftestPrograms:
         began = time.monotonic()
         try:
             guest = self._session.guest()
-            recorder.kernel_log, recorder.complained = guest.kernel_log, False
+            recorder.listen(guest)
             recorder.on_start(selftest.test)
             alone, shadowed = (self._run(guest, selftest, mode, limit) for mode in ((), ("--shadow",)))
         except FrontendError as failure:  # a guest that died is one, too

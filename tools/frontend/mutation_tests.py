@@ -4,6 +4,8 @@
     for each machine:   the provocations on the driver and the hardware as they are: they pass, and nothing is reported
     for each mutation:  a boot of its own with the mutation, its provocation until the expected report, so many times at most
 
+One kernel after the other, the default one first.
+
 A boot of its own, because what a mutation does to the guest's memory nobody knows. The table is printed while it grows; its last
 line is 'N of M detected', and the exit status is 0 if that is all of them and no report was false.
 """
@@ -26,6 +28,7 @@ KINDS = ("qemu", "model", "guest", "mutant")
 PROGRAM = "provoke"
 PROVOCATION_TIMEOUT_S = 120.0
 NO_MUTATION = "none"
+DEFAULT_KERNEL = "default"
 COLUMNS = ("mutation", "bug", "detected by", "runs", "seconds", "control")
 OUTPUT_LINES = 30
 
@@ -233,24 +236,33 @@ def choose(catalogue, pattern):
     return [mutation for mutation in catalogue if pattern is None or fnmatch.fnmatchcase(mutation.name, pattern)]
 
 
-def run_all(laboratory, chosen, reporter):
-    """Controls, then trials; prints the table as it grows."""
-    controls = run_controls(laboratory, chosen, reporter)
+def by_kernel(chosen):
+    """Lists of mutations; the kernel that is there anyhow comes first."""
+    kernels = sorted({mutation.kernel for mutation in chosen}, key=lambda kernel: (kernel != DEFAULT_KERNEL, kernel))
+    return [[mutation for mutation in chosen if mutation.kernel == kernel] for kernel in kernels]
+
+
+def run_all(laboratory, chosen, reporter, verdicts):
+    """Controls, then trials; appends to the verdicts and prints the table as it grows."""
     widths = [max(len(COLUMNS[0]), *(len(mutation.name) for mutation in chosen)), 4, 32, 4, 7, 7]
     reporter.say(table_row(COLUMNS, widths))
-    verdicts = []
-    for mutation in chosen:
-        verdict = try_mutation(laboratory, mutation)
-        control = controls[laboratory.machine_key(mutation), mutation.provoke]
-        verdict.control = "silent" if control.is_silent else "FAILED"
-        verdicts.append(verdict)
-        reporter.results.append(TestResult("mutations", mutation.name, PASSED if verdict.detected else FAILED, verdict.seconds,
-                                           verdict.details))
-        reporter.say(table_row(verdict.cells(), widths))
-        if not verdict.detected:
-            for line in verdict.details.splitlines()[-OUTPUT_LINES:]:
-                reporter.say(f"    {line}")
-    return verdicts
+    for mutations_of_kernel in by_kernel(chosen):
+        controls = run_controls(laboratory, mutations_of_kernel, reporter)
+        for mutation in mutations_of_kernel:
+            verdict = try_mutation(laboratory, mutation)
+            control = controls[laboratory.machine_key(mutation), mutation.provoke]
+            verdict.control = "silent" if control.is_silent else "FAILED"
+            verdicts.append(verdict)
+            show_verdict(verdict, widths, reporter)
+
+
+def show_verdict(verdict, widths, reporter):
+    reporter.results.append(TestResult("mutations", verdict.mutation.name, PASSED if verdict.detected else FAILED,
+                                       verdict.seconds, verdict.details))
+    reporter.say(table_row(verdict.cells(), widths))
+    if not verdict.detected:
+        for line in verdict.details.splitlines()[-OUTPUT_LINES:]:
+            reporter.say(f"    {line}")
 
 
 def finish(verdicts, reporter, args):
@@ -278,7 +290,7 @@ def mutations_command(args):
         return OK
     verdicts = []
     try:
-        verdicts = run_all(laboratory, chosen, reporter)
+        run_all(laboratory, chosen, reporter, verdicts)
     except Interrupted:
         finish(verdicts, reporter, args)
         raise

@@ -58,6 +58,7 @@ const char* cause_name(uint32_t cause) {
     case TANDEM_CAUSE_UNBIND: return "unbind";
     case TANDEM_CAUSE_RECOVERY: return "recovery";
     case TANDEM_CAUSE_SERVICE: return "service";
+    case TANDEM_CAUSE_TEST: return "test";
     default: return "?";
   }
 }

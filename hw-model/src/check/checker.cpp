@@ -196,17 +196,24 @@ void Checker::compare_with_device_table(const TlbEntry& entry, const Translation
            request, &entry, entry.bytes);
 }
 
-void Checker::done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment) {
+bool Checker::done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment,
+                        const TlbEntry* entry) {
   ++counters_[TANDEM_CHECK_LATE_ACCESSES];
   const Invalidation* invalidation = invalidated_since(request.pasid, moment, start, bytes);
-  if (!invalidation) return;
+  if (!invalidation) return true;
   const LateWords words = words_of(what);
   TranslationRequest at = request;
   at.va = start;
   violated({words.key, words.what,
             {format("it was translated at moment %llu", static_cast<ull>(moment)), text_of_invalidation(*invalidation),
              text_of_carrying_out(*invalidation)}},
-           at, nullptr, bytes);
+           at, entry, bytes);
+  return false;
+}
+
+void Checker::used_later(const TlbEntry& entry, const TranslationRequest& request) {
+  const bool in_time = done_late(LateAccess::Copy, request, entry.va, entry.bytes, entry.began, &entry);
+  if (in_time && wants(entry)) used(entry, request);
 }
 
 void Checker::atomic_op_ends(Pasid pasid, Gva va, uint64_t loaded, uint64_t now) {
@@ -232,7 +239,8 @@ void Checker::moved(const CopyWitness& witness, const std::byte* source, const s
 }
 
 void Checker::copies_from(uint64_t offset, uint64_t bytes) {
-  for (uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1); page < offset + bytes; page += TANDEM_PAGE_BYTES)
+  const uint64_t end = vram_.end(offset, bytes);
+  for (uint64_t page = offset & ~(TANDEM_PAGE_BYTES - 1); page < end; page += TANDEM_PAGE_BYTES)
     if (const auto finding = vram_.judge(page)) violated(*finding, nobody(Pasid{}, gva(page)), nullptr, TANDEM_PAGE_BYTES);
 }
 
@@ -244,21 +252,37 @@ void Checker::faulted(const TranslationRequest& request, tandem_fault_reason rea
                        .start = request.va,
                        .bytes = 1,
                        .detail = static_cast<uint32_t>(request.access) | static_cast<uint32_t>(reason) << 8});
+  if (reason == TANDEM_FAULT_PAGE_DMA) led_nowhere(request);
   if (reason != TANDEM_FAULT_NOT_PRESENT && reason != TANDEM_FAULT_PERMISSION) return;
   const AddressSpace* space = spaces_.find(request.pasid);
   if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
   const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
-  const uint32_t in_a_row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
-  if (faults_.unserved(AccessKey::of(request)) >= FaultLedger::kMostUnserved)
+  const FaultLedger::Row row = faults_.faulted(AccessKey::of(request), leaf && leaf->permits(request.access));
+  if (row.unserved >= FaultLedger::kMostUnserved)
     violated({"X6.fault-never-served",
               format("an access has faulted %u times, was released each time, and nobody has mapped its page", FaultLedger::kMostUnserved),
               {}},
              request, nullptr, 1);
-  if (in_a_row < FaultLedger::kMostInARow) return;
+  if (row.permitted < FaultLedger::kMostInARow) return;
   violated({"X6.fault-though-permitted",
-            format("an access has faulted %u times in a row although its page table permits it", in_a_row),
+            format("an access has faulted %u times in a row although its page table permits it", row.permitted),
             {format("the page table entry is %#llx", static_cast<ull>(leaf->pte))}},
            request, nullptr, 1);
+}
+
+// No entry was made, because there is no memory where the leaf leads: what the leaf grants is judged all the same.
+void Checker::led_nowhere(const TranslationRequest& request) {
+  const AddressSpace* space = spaces_.find(request.pasid);
+  if (!truth_ || !space || space->translation != TANDEM_TRANSLATION_MIRROR) return;
+  const std::optional<DeviceLeaf> leaf = tables_.find(space->root, request.va);
+  if (!leaf || !tables_.tells_address(*leaf)) return;
+  TlbEntry entry{.pasid = request.pasid, .va = request.va.align_down(TANDEM_PAGE_BYTES), .bytes = TANDEM_PAGE_BYTES};
+  entry.bus_address = entry.device_address = leaf->address;
+  entry.aperture = leaf->aperture;
+  entry.write = leaf->permits(Access::Write);
+  entry.pte = leaf->pte;
+  entry.began = entry.filled = ++moment_;
+  if (const auto finding = truth_->judge_fill({entry, request})) violated(*finding, request, &entry, entry.bytes);
 }
 
 void Checker::recorded(const TranslationRequest& request, uint64_t moment) {
@@ -272,6 +296,8 @@ void Checker::recorded(const TranslationRequest& request, uint64_t moment) {
 }
 
 void Checker::cancelled(Pasid pasid, Gva page) { faults_.answered(pasid, page, page + TANDEM_PAGE_BYTES); }
+
+void Checker::faults_forgotten(Pasid pasid) { faults_.answered(pasid, gva(0), gva(TANDEM_VA_LIMIT)); }
 
 void Checker::replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left) {
   note(pasid, {.kind = EventKind::Replayed, .seqno = seqno, .a = released});
@@ -355,7 +381,22 @@ void Checker::bound(Pasid pasid) {
   space.name = bound.name();
   new_round();
   note(pasid, {.kind = EventKind::Bound, .seqno = bound.tgid});
+  if (bound.translation == TANDEM_TRANSLATION_SVA) look_for_its_pasid(pasid, bound);
   if (truth_) truth_->bound(pasid);
+}
+
+// A process has one PASID on the bus, however many address spaces it has here. Another process must not be given it while the device
+// may still send requests with it, or has not had all answers.
+void Checker::look_for_its_pasid(Pasid pasid, const AddressSpace& bound) {
+  spaces_.for_each_of(bound.bus_pasid, [&](Pasid other) {
+    const AddressSpace& owner = *spaces_.find(other);
+    if (owner.tgid == bound.tgid) return;
+    violated({"X10.pasid-in-use",
+              "a process was given a PASID on the bus that the device has not finished with for the process before it",
+              {format("PASID %#x is that of address space %u, process %s (%u), %s", bound.bus_pasid, other.value, owner.name().c_str(),
+                      owner.tgid, owner.ended_ns ? "which has ended, and has page requests unanswered" : "which has not ended")}},
+             nobody(pasid, gva(0)), nullptr, 0);
+  });
 }
 
 void Checker::ended(Pasid pasid) {
@@ -408,7 +449,7 @@ std::string Checker::text_of_access(const TranslationRequest& request) {
                          : format("process %s (%u), address space %u", known->second.name.c_str(), known->second.tgid,
                                   request.pasid.value);
   if (!request.client) return request.va == gva(0) ? text : text + format(", at %#llx", static_cast<ull>(request.va.value));
-  text += format(", queue %u, ", request.queue.value);
+  text += request.queue.value == TANDEM_TRACE_NO_QUEUE ? std::string(", the driver's command, ") : format(", queue %u, ", request.queue.value);
   if (request.client == TANDEM_CLIENT_COMPUTE)
     text += format("compute unit %u, lane %u, ", request.unit, request.lane);
   else

@@ -57,8 +57,11 @@ class Checker final : private ReportSink {
   void used(const TlbEntry& entry, const TranslationRequest& request);
   // An entry is made: of a walk, or of an answer of the IOMMU, that began at `began`, and read the leaf at `read`.
   void filled(TlbEntry& entry, const TranslationRequest& request, uint64_t began, uint64_t read);
-  // Done now by a translation that was found at that moment: stored, read, moved, executed.
-  void done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment);
+  // Done now by a translation that was found at that moment: stored, read, moved, executed. False: it must not be.
+  bool done_late(LateAccess what, const TranslationRequest& request, Gva start, uint64_t bytes, uint64_t moment,
+                 const TlbEntry* entry = nullptr);
+  // The copy engine goes on by an entry that it has kept.
+  void used_later(const TlbEntry& entry, const TranslationRequest& request);
 
   // An atomic that is no host atomic is about to store, or has just loaded.
   void atomic(Pasid pasid, Gva va, bool store);
@@ -82,6 +85,8 @@ class Checker final : private ReportSink {
   void recorded(const TranslationRequest& request, uint64_t moment);
   // What waits for this page fails.
   void cancelled(Pasid pasid, Gva page);
+  // The driver has forgotten what it knew of faults, because a test wants it: nobody has served them.
+  void faults_forgotten(Pasid pasid);
   // So many accesses still wait after a REPLAY of their address space.
   void replayed(Pasid pasid, uint64_t seqno, size_t released, size_t left);
 
@@ -126,6 +131,8 @@ class Checker final : private ReportSink {
   const Invalidation* invalidated_since(Pasid pasid, uint64_t moment, Gva start, uint64_t bytes) const;
   void keep_not_carried_out(const std::shared_ptr<Invalidation>& invalidation);
   static Finding why_it_outlived(const Invalidation& invalidation, const TlbEntry& entry);
+  void led_nowhere(const TranslationRequest& request);
+  void look_for_its_pasid(Pasid pasid, const AddressSpace& bound);
   void compare_with_device_table(const TlbEntry& entry, const TranslationRequest& request);
   std::string text_of_access(const TranslationRequest& request);
   std::string text_of_instruction(const TranslationRequest& request);

@@ -26,6 +26,10 @@ class DeviceTables {
 
   // Nothing: it cannot be told now, because a table is not memory, or the IOMMU has to be asked for it.
   std::optional<DeviceLeaf> find(Iova root, Gva va);
+  // Does the leaf say itself which physical page it leads to? With an IOMMU in between only the IOMMU knows.
+  bool tells_address(const DeviceLeaf& leaf) const {
+    return leaf.pte && (leaf.aperture != TANDEM_APERTURE_SYSTEM || !memory_.bus_is_translated());
+  }
   // The word at the address, by the table; for the instruction in a report.
   std::optional<uint32_t> read_word(Iova root, Gva va);
   void drop_host_pointers() { tables_.drop(); }

@@ -3,30 +3,44 @@
 
 namespace tandem {
 
-uint32_t FaultLedger::faulted(const AccessKey& key, bool permitted) {
-  if (rows_.size() >= kMost && !rows_.contains(key)) rows_.clear();
-  Row& row = rows_[key];
+FaultLedger::Row FaultLedger::faulted(const AccessKey& key, bool permitted) {
+  Place& place = place_of(key.pasid, key.page);
+  if (place.pasid != key.pasid || place.page != key.page) {
+    taken_ += place.pasid == 0;
+    place = {.page = key.page, .pasid = key.pasid, .rows = {}};
+  }
+  Row& row = place.rows[static_cast<uint32_t>(key.access)];
   if (permitted) row = {.permitted = row.permitted + 1};
   else row = {.unserved = row.unserved + 1};
-  return row.permitted;
+  return row;
 }
 
-uint32_t FaultLedger::unserved(const AccessKey& key) const {
-  const auto row = rows_.find(key);
-  return row == rows_.end() ? 0 : row->second.unserved;
+void FaultLedger::free(Place& place) {
+  place.pasid = 0;
+  --taken_;
+}
+
+template <typename Visit>
+void FaultLedger::for_each(Pasid pasid, Gva start, Gva end, Visit visit) {
+  if (!taken_ || start >= end) return;
+  const auto look = [&](Place& place) {
+    if (place.pasid == pasid.value && place.page >= start.value && place.page < end.value) visit(place);
+  };
+  if (end - start > kPlaces * TANDEM_PAGE_BYTES)
+    for (Place& place : places_) look(place);
+  else
+    for (Gva page = start; page < end; page = page + TANDEM_PAGE_BYTES) look(place_of(pasid.value, page.value));
 }
 
 void FaultLedger::succeeded(const TlbEntry& entry) {
-  if (rows_.empty()) return;
-  auto at = rows_.lower_bound({entry.pasid.value, entry.va.value, Access{}});
-  while (at != rows_.end() && at->first.pasid == entry.pasid.value && entry.covers(gva(at->first.page)))
-    at = entry.permits(at->first.access) ? rows_.erase(at) : std::next(at);
+  for_each(entry.pasid, entry.va, entry.va + entry.bytes, [&](Place& place) {
+    for (uint32_t access = TANDEM_ACCESS_READ; access <= TANDEM_ACCESS_EXECUTE; ++access)
+      if (entry.permits(static_cast<Access>(access))) place.rows[access] = {};
+  });
 }
 
 void FaultLedger::invalidated(Pasid pasid, Gva start, Gva end) {
-  if (rows_.empty()) return;
-  rows_.erase(rows_.lower_bound({pasid.value, start.value, Access{}}),
-                  rows_.lower_bound({pasid.value, end.value, Access{}}));
+  for_each(pasid, start, end, [&](Place& place) { free(place); });
 }
 
 }  // namespace tandem

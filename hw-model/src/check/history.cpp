@@ -45,7 +45,8 @@ std::string what_happened(const Event& event) {
                     static_cast<ull>(event.a), static_cast<ull>(event.b));
     case EventKind::Received:
       return format("invalidation %llu of %s came from the driver, cause: %s", static_cast<ull>(event.seqno), range.c_str(),
-                    cause_name(event.detail));
+                    cause_name(event.detail)) +
+             (event.a < event.b ? ", for a notifier of " + text_of_range(gva(event.a), event.b - event.a) : std::string());
     case EventKind::CarriedOut: return "the MMU killed entries of " + range;
     case EventKind::Acknowledged: return format("invalidation %llu of %s was acknowledged", static_cast<ull>(event.seqno), range.c_str());
     case EventKind::AtcInvalidated: return "the IOMMU took back " + range + ", and was told that it is done";

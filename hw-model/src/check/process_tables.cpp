@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/process_tables.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace tandem {
 
@@ -12,6 +14,20 @@ using Why = Grant::Why;
 uint32_t shift_of(uint32_t level) { return TANDEM_PAGE_SHIFT + TANDEM_CHECK_LEVEL_BITS * level; }
 
 bool has(uint64_t entry, uint64_t bits) { return bits && (entry & bits) == bits; }
+
+bool makes_sense(const tandem_check_frames& frames) {
+  if (!frames.pages) return true;
+  if (frames.aperture == TANDEM_APERTURE_PEER) return frames.peer < TANDEM_FABRIC_LIMIT;
+  return frames.aperture == TANDEM_APERTURE_VRAM;
+}
+
+bool makes_sense(const tandem_check_format& format) {
+  const auto known = [](uint8_t kind) { return kind <= TANDEM_CHECK_MARKER; };
+  const auto sensible = [](const tandem_check_frames& frames) { return makes_sense(frames); };
+  return format.present && format.address && format.type && format.offset && format.vram_lives % sizeof(uint32_t) == 0 &&
+         std::all_of(std::begin(format.kinds), std::end(format.kinds), known) &&
+         std::all_of(std::begin(format.frames), std::end(format.frames), sensible);
+}
 
 }  // namespace
 
@@ -41,7 +57,7 @@ bool ProcessTables::set_format(uint64_t address) {
   const std::byte* page = pages_.find(address);
   if (!page) return false;
   std::memcpy(&format_, page, sizeof format_);
-  if (!format_.present || !format_.address || !format_.type || !format_.offset) return false;
+  if (!makes_sense(format_)) return false;
   format_address_ = address;
   return true;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <map>
 
 namespace tandem {
@@ -13,7 +14,13 @@ class RangeMap {
   void set(uint64_t start, uint64_t end, const Value& value) {
     if (start >= end) return;
     take(start, end, [](uint64_t, uint64_t, const Value&) {});
-    pieces_[start] = {end, value};
+    const auto next = pieces_.lower_bound(start);
+    if (next != pieces_.begin())
+      if (Piece& before = std::prev(next)->second; before.end == start && before.value == value) {
+        before.end = end;  // ranges that follow each other are one piece
+        return;
+      }
+    pieces_.insert(next, {start, {end, value}});
   }
   // Removes [start, end), and calls visit(start, end, value) for each piece of it that was there.
   template <typename Visit>

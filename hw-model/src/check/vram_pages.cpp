@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check/vram_pages.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "mem/host_words.h"
 
@@ -15,9 +17,13 @@ std::optional<uint32_t> VramPages::life_of(uint64_t number) {
   return __atomic_load_n(reinterpret_cast<const uint32_t*>(page + offset), __ATOMIC_ACQUIRE);
 }
 
+uint64_t VramPages::end(uint64_t offset, uint64_t bytes) const {
+  return offset < this->bytes() ? offset + std::min(bytes, this->bytes() - offset) : offset;
+}
+
 void VramPages::filled(uint64_t offset, uint64_t bytes) {
+  const uint64_t end = this->end(offset, bytes) / TANDEM_PAGE_BYTES;
   const uint64_t first = (offset + TANDEM_PAGE_BYTES - 1) / TANDEM_PAGE_BYTES;
-  const uint64_t end = (offset + bytes) / TANDEM_PAGE_BYTES;
   for (uint64_t number = first; number < end; ++number)
     if (const auto life = life_of(number)) filled_in_[number] = *life;
 }

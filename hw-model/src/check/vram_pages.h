@@ -17,10 +17,13 @@ class VramPages {
  public:
   explicit VramPages(const MemoryPort& memory) : shared_(memory), filled_in_(memory.vram_bytes() / TANDEM_PAGE_BYTES) {}
 
-  // Where the driver's array is; 0: there is none.
+  uint64_t bytes() const { return filled_in_.size() * TANDEM_PAGE_BYTES; }
+  // Where the driver's array is, a multiple of 4; 0: there is none.
   void follow(uint64_t lives) { lives_ = lives; }
   // A copy or fill by the driver has ended well: whole pages of [offset, offset + bytes) have their contents.
   void filled(uint64_t offset, uint64_t bytes);
+  // Where [offset, offset + bytes), which a guest may have made up, ends in the memory that there is; offset: all of it lies beyond.
+  uint64_t end(uint64_t offset, uint64_t bytes) const;
   // The page at this offset is reached: by a translation, or as the source of a copy.
   std::optional<Finding> judge(uint64_t offset);
   void drop_host_pointers() { shared_.drop(); }

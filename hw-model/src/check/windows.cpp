@@ -32,9 +32,9 @@ std::optional<Window> Windows::read(const tandem_check_window& slot) const {
 std::optional<Window> Windows::opened_since(uint64_t since, Gva va, uint64_t bytes) const {
   const uint64_t until = opened();
   if (until <= since) return {};
-  const uint64_t first = until - since > TANDEM_CHECK_WINDOWS ? until - TANDEM_CHECK_WINDOWS : since;
-  for (uint64_t number = first + 1; number <= until; ++number) {
-    const std::optional<Window> window = read(shared_.windows[number % TANDEM_CHECK_WINDOWS]);
+  uint64_t number = until - since > TANDEM_CHECK_WINDOWS ? until - TANDEM_CHECK_WINDOWS : since;
+  while (number < until) {  // which may be the last of all numbers: the guest wrote it
+    const std::optional<Window> window = read(shared_.windows[++number % TANDEM_CHECK_WINDOWS]);
     if (window && window->number == number && !window->own && window->overlaps(va, bytes)) return window;
   }
   return {};

@@ -27,7 +27,7 @@ PageTransfer::PageTransfer(const PageAccessRequest& request, Translator& transla
     : request_(request),
       memory_(memory),
       counters_(counters),
-      pages_({request.pasid, kNoQueue, OnMiss::Fail}, request.va, request.access, translator, attention_) {}
+      pages_({request.pasid, kNoQueue, OnMiss::Fail}, request.va, request.access, translator, memory, attention_) {}
 
 bool PageTransfer::step(uint64_t chunk) {
   const TlbEntry* page = pages_.at(done_, request_.bytes);

@@ -2,21 +2,15 @@
 // One side of a copy on virtual addresses: its windows.
 #include "copy/page_stream.h"
 
+#include "check/checker.h"
+
 namespace tandem {
 
 PageStream::Window::State PageStream::Window::ask(Gva va) {
   if (!stands_for(va)) clear();
   if (state_ != State::Empty) return state_;
   va_ = va;
-  const TranslationRequest request{.pasid = stream_.client_.pasid,
-                                   .queue = stream_.client_.queue,
-                                   .va = va,
-                                   .access = stream_.access_,
-                                   .client = TANDEM_CLIENT_COPY,
-                                   .unit = 0,
-                                   .pc = 0,
-                                   .on_miss = stream_.client_.on_miss};
-  const TranslationResult result = stream_.translator_.translate(request, *this);
+  const TranslationResult result = stream_.translator_.translate(stream_.request(va), *this);
   if (result.kind == TranslationResult::Kind::Hit) {
     entry_ = *result.entry;
     state_ = State::Valid;
@@ -60,9 +54,21 @@ bool PageStream::Window::drop() {
   return true;
 }
 
-PageStream::PageStream(const Client& client, Gva start, Access access, Translator& translator, Attention& attention)
-    : client_(client), start_(start), access_(access), translator_(translator), attention_(attention) {
+PageStream::PageStream(const Client& client, Gva start, Access access, Translator& translator, const MemoryPort& memory,
+                       Attention& attention)
+    : client_(client), start_(start), access_(access), translator_(translator), memory_(memory), attention_(attention) {
   for (auto& window : windows_) window = std::make_unique<Window>(*this);
+}
+
+TranslationRequest PageStream::request(Gva va) const {
+  return {.pasid = client_.pasid,
+          .queue = client_.queue,
+          .va = va,
+          .access = access_,
+          .client = TANDEM_CLIENT_COPY,
+          .unit = 0,
+          .pc = 0,
+          .on_miss = client_.on_miss};
 }
 
 void PageStream::leave_what_is_behind(Gva here) {
@@ -78,7 +84,10 @@ const TlbEntry* PageStream::at(uint64_t offset, uint64_t bytes) {
     if (next >= end) break;
     window(n).ask(next);
   }
-  return found ? &window(0).entry() : nullptr;
+  if (!found) return nullptr;
+  const TlbEntry& entry = window(0).entry();
+  if (Checker* check = memory_.checker()) [[unlikely]] check->used_later(entry, request(va(offset)));
+  return &entry;
 }
 
 bool PageStream::drop(Pasid pasid, Gva start, Gva end) {

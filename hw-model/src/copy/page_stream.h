@@ -26,11 +26,12 @@ class PageStream {
     Access access;
   };
 
-  PageStream(const Client& client, Gva start, Access access, Translator& translator, Attention& attention);
+  PageStream(const Client& client, Gva start, Access access, Translator& translator, const MemoryPort& memory,
+             Attention& attention);
   PageStream(const PageStream&) = delete;
   PageStream& operator=(const PageStream&) = delete;
 
-  // The entry for the byte at offset, or nullptr: it waits or failed. Asks for the pages after it, too, up to bytes.
+  // The entry for the byte at offset, to be used now, or nullptr: it waits or failed. Asks for the pages after it, too, up to bytes.
   const TlbEntry* at(uint64_t offset, uint64_t bytes);
   Gva va(uint64_t offset) const { return start_ + offset; }
   // Of the first page that failed. The attention is asked for.
@@ -75,12 +76,14 @@ class PageStream {
   static constexpr size_t kWindows = 8;
 
   Window& window(size_t n) { return *windows_[(present_ + n) % kWindows]; }
+  TranslationRequest request(Gva va) const;
   void leave_what_is_behind(Gva here);
 
   const Client client_;
   const Gva start_;
   const Access access_;
   Translator& translator_;
+  const MemoryPort& memory_;
   Attention& attention_;
   std::optional<Failure> failure_;
   std::array<std::unique_ptr<Window>, kWindows> windows_;  // in the order of their addresses, from present_ on

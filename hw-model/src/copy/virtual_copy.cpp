@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "check/checker.h"
 #include "copy/move_bytes.h"
 
 namespace tandem {
@@ -15,8 +14,8 @@ VirtualCopy::VirtualCopy(const VirtualCopyRequest& request, Translator& translat
       memory_(memory),
       attention_(attention),
       counters_(counters),
-      source_({request.pasid, request.queue}, gva(request.source), Access::Read, translator, attention),
-      destination_({request.pasid, request.queue}, request.destination, Access::Write, translator, attention) {}
+      source_({request.pasid, request.queue}, gva(request.source), Access::Read, translator, memory, attention),
+      destination_({request.pasid, request.queue}, request.destination, Access::Write, translator, memory, attention) {}
 
 bool VirtualCopy::step(uint64_t chunk) {
   uint64_t moved = 0;
@@ -41,10 +40,6 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
   uint64_t bytes = std::min({most, request_.bytes - done_, to->va + to->bytes - to_va});
   const Gva from_va = source_.va(done_);
   if (linear) bytes = std::min(bytes, from->va + from->bytes - from_va);
-  if (memory_.checker()) [[unlikely]] {
-    if (linear) judge(*from, from_va, Access::Read);
-    judge(*to, to_va, Access::Write);
-  }
   memory_.before_store(to->at(to_va), bytes);
   if (linear) {
     move_bytes(to->at(to_va), from->at(from_va), bytes);
@@ -58,17 +53,6 @@ uint64_t VirtualCopy::move_piece(uint64_t most) {
   counters_[TANDEM_COUNTER_COPY_BYTES] += bytes;
   done_ += bytes;
   return bytes;
-}
-
-// Windows hold copies of entries for a long time.
-void VirtualCopy::judge(const TlbEntry& entry, Gva va, Access access) const {
-  TranslationRequest request;
-  request.pasid = request_.pasid;
-  request.queue = request_.queue;
-  request.va = va;
-  request.access = access;
-  request.client = TANDEM_CLIENT_COPY;
-  memory_.checker()->done_late(LateAccess::Copy, request, entry.va, entry.bytes, entry.began);
 }
 
 bool VirtualCopy::drain(Pasid pasid, Gva start, Gva end) {

@@ -40,7 +40,6 @@ class VirtualCopy final : public CopyJob {
 
  private:
   uint64_t move_piece(uint64_t most);
-  void judge(const TlbEntry& entry, Gva va, Access access) const;
 
   const VirtualCopyRequest request_;
   const MemoryPort& memory_;

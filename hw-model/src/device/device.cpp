@@ -470,11 +470,12 @@ void Device::write_test_poison(uint64_t offset) {
 }
 
 void Device::write_test_control(uint32_t value) {
-  test_control_ = value & (TANDEM_TEST_STALL_INVALIDATE | TANDEM_TEST_STALL_COMMAND | TANDEM_TEST_STALL_FAULT);
+  test_control_ = value & TANDEM_TEST_STALLS;
   invalidation_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_INVALIDATE);
   kernel_ring_.set_stalled(test_control_ & TANDEM_TEST_STALL_COMMAND);
   faults_.set_held(test_control_ & TANDEM_TEST_STALL_FAULT);
   write_waiting_faults();
+  if (!responses_are_stalled()) take_held_responses();
 }
 
 }  // namespace tandem

@@ -112,6 +112,8 @@ class Device final : public RegisterOwner, public ErrorSink {
   bool take_in();
   void take_answer(uint64_t id, const tandem_ats_answer& answer);
   bool take_response(uint32_t bus_pasid, uint32_t group, uint32_t code);
+  void take_held_responses();
+  bool responses_are_stalled() const { return test_control_ & TANDEM_TEST_STALL_RESPONSE; }
   bool send_out();
   void hold_nothing_back();
   bool serve_queues();
@@ -162,7 +164,7 @@ class Device final : public RegisterOwner, public ErrorSink {
   InvalidationRing invalidation_ring_;
   const std::unique_ptr<ProcessTruth> truth_;  // nullptr: nobody watches
 
-  // Hostile timing: what the IOMMU has said, until the device takes notice.
+  // Hostile timing, or a test's stall: what the IOMMU has said, until the device takes notice.
   struct HeldAnswer {
     uint64_t id;
     tandem_ats_answer answer;

@@ -388,6 +388,7 @@ void KernelRing::begin(std::unique_ptr<CommandJob> job) {
 tandem_command_error KernelRing::note(const tandem_command& command) {
   const auto& note = command.u.note;
   if (!all_zero(note.reserved, std::size(note.reserved))) return TANDEM_COMMAND_BAD_PARAMETER;
+  if (Checker* check = memory_.checker(); check && note.cause == TANDEM_CAUSE_TEST) check->faults_forgotten(Pasid{{command.pasid}});
   if (!trace_.on()) return TANDEM_COMMAND_OK;
   tandem_trace_record record = shared_record(TANDEM_TRACE_NOTE, Pasid{{command.pasid}});
   record.detail = note.cause;

@@ -13,7 +13,6 @@ namespace {
 
 constexpr uint64_t kMagic = 0x31455441'54534754;  // "TGSTATE1"
 constexpr uint32_t kInterruptBits = (1u << TANDEM_VECTOR_COUNT) - 1;
-constexpr uint32_t kTestBits = TANDEM_TEST_STALL_INVALIDATE | TANDEM_TEST_STALL_COMMAND | TANDEM_TEST_STALL_FAULT;
 
 // One description of the bytes for both directions: each field in its order.
 template <typename Stream, typename State>
@@ -194,7 +193,7 @@ std::string Device::why_not_here(const SavedState& state) const {
   const bool pages = ascending_pages(state.poisoned, state.vram_bytes) && ascending_pages(state.unannounced, state.vram_bytes) &&
                      std::includes(state.poisoned.begin(), state.poisoned.end(), state.unannounced.begin(), state.unannounced.end());
   const bool bits = !(state.interrupt_status & ~kInterruptBits) && !(state.interrupt_enable & ~kInterruptBits) &&
-                    !(state.test_control & ~(state.test_hooks ? kTestBits : 0)) && state.last_page_group < 512 &&
+                    !(state.test_control & ~(state.test_hooks ? TANDEM_TEST_STALLS : 0)) && state.last_page_group < 512 &&
                     state.error <= TANDEM_DEVICE_BAD_INVALIDATE;
   const bool aligned = !state.enabled || state.status_page % TANDEM_PAGE_BYTES == 0;
   if (!(rings || stopped) || !pages || !bits || !(aligned || stopped)) return "the saved state is none that a GPU can be in";

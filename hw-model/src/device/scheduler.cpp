@@ -69,7 +69,7 @@ bool Device::take_in() {
     take_answer(held.id, held.answer);
     taken |= hostile_.brought(Step::Answers, true);
   }
-  if (hostile_.may(Step::Responses, !held_responses_.empty(), ticks_)) {
+  if (hostile_.may(Step::Responses, !held_responses_.empty() && !responses_are_stalled(), ticks_)) {
     const auto at = held_responses_.begin() + static_cast<long>(hostile_.pick(held_responses_.size()));
     const HeldResponse held = *at;
     held_responses_.erase(at);
@@ -90,7 +90,7 @@ bool Device::send_out() {
 // The device has stopped: nothing that it still had to say may be kept until it runs again.
 void Device::hold_nothing_back() {
   for (const HeldAnswer& held : std::exchange(held_answers_, {})) take_answer(held.id, held.answer);
-  for (const HeldResponse& held : std::exchange(held_responses_, {})) take_response(held.bus_pasid, held.group, held.code);
+  take_held_responses();
   interrupts_.send_late();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What the IOMMU says to the device (PCI Express, chapter 10): answers, responses, invalidations, and whether it may ask at all.
 #include <algorithm>
+#include <utility>
 
 #include "device/device.h"
 
@@ -71,7 +72,8 @@ void Device::set_bus_translation(bool on) {
 }
 
 bool Device::page_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
-  if (!hostile_.on() || !running() || !page_requests_.knows(bus_pasid, group)) return take_response(bus_pasid, group, code);
+  const bool late = hostile_.on() || responses_are_stalled();
+  if (!late || !running() || !page_requests_.knows(bus_pasid, group)) return take_response(bus_pasid, group, code);
   held_responses_.push_back({bus_pasid, group, code});
   return true;
 }
@@ -80,6 +82,10 @@ bool Device::take_response(uint32_t bus_pasid, uint32_t group, uint32_t code) {
   const bool known = page_requests_.respond(bus_pasid, group, code);
   if (known) processor_.note_outside_event();
   return known;
+}
+
+void Device::take_held_responses() {
+  for (const HeldResponse& held : std::exchange(held_responses_, {})) take_response(held.bus_pasid, held.group, held.code);
 }
 
 // The device may take its time, and go on with what it holds meanwhile: the IOMMU waits.

@@ -137,6 +137,24 @@ TEST_F(CheckerTest, VideoMemoryMustBeAllocated) {
   EXPECT_EQ(key(), "X3.vram-use-after-free");
 }
 
+TEST_F(CheckerTest, ACopyFromMoreVideoMemoryThanThereIsEndsWithIt) {
+  checker.vram().follow(pages.take());  // nothing is given out
+  checker.copies_from(checker.vram().bytes() - kPage, ~0ULL - checker.vram().bytes());
+  EXPECT_EQ(key(), "X3.vram-never-allocated");
+  EXPECT_EQ(host.check_reports.size(), 1u);
+}
+
+TEST_F(CheckerTest, AFaultThatNobodyServesIsReportedUnlessATestWantsItSo) {
+  const TranslationRequest absent = request(kVa + kPage);
+  for (uint32_t n = 0; n < 2 * FaultLedger::kMostUnserved; ++n) {
+    if (n % 100 == 0) checker.faults_forgotten(kPasid);
+    checker.faulted(absent, TANDEM_FAULT_NOT_PRESENT);
+  }
+  EXPECT_EQ(key(), "");
+  for (uint32_t n = 0; n < FaultLedger::kMostUnserved; ++n) checker.faulted(absent, TANDEM_FAULT_NOT_PRESENT);
+  EXPECT_EQ(key(), "X6.fault-never-served");
+}
+
 TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   struct Truth final : TruthSource {
     std::optional<Finding> judge(const UsedTranslation& used) override {
@@ -151,6 +169,23 @@ TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   EXPECT_EQ(key(), "X1.test");
 }
 
+TEST_F(CheckerTest, ALeafThatLeadsNowhereIsJudgedToo) {
+  struct Truth final : TruthSource {
+    std::optional<Finding> judge(const UsedTranslation&) override { return {}; }
+    std::optional<Finding> judge_fill(const UsedTranslation& made) override {
+      leads_to = made.entry.device_address;
+      return Finding{"X1.test", "not so", {}};
+    }
+    uint64_t leads_to = 0;
+  } truth;
+  constexpr uint64_t kNowhere = 1ULL << 40;
+  checker.set_truth(&truth);
+  table.map(kVa, kNowhere);
+  checker.faulted(request(), TANDEM_FAULT_PAGE_DMA);
+  EXPECT_EQ(truth.leads_to, kNowhere);
+  EXPECT_EQ(key(), "X1.test");
+}
+
 TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
   const TlbEntry entry = fill(checker.moment());
   checker.ended(kPasid);
@@ -159,6 +194,28 @@ TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
   checker.bound(kPasid);
   checker.used(entry, request());
   EXPECT_EQ(key(), "X10.use-after-unbind");
+}
+
+TEST_F(CheckerTest, APasidOnTheBusIsOfOneProcessUntilAllOfItIsAnswered) {
+  const auto bind = [&](uint32_t pasid, uint32_t tgid) {
+    AddressSpace space{.translation = TANDEM_TRANSLATION_SVA, .bus_pasid = 0x3fe};
+    space.tgid = tgid;
+    spaces.bind(Pasid{{pasid}}, space);
+    checker.bound(Pasid{{pasid}});
+  };
+  bind(2, 101);
+  bind(3, 101);
+  EXPECT_EQ(key(), "") << "of the same process";
+  spaces.unbind(Pasid{{3}});
+  spaces.change(Pasid{{2}})->ended_ns = 1;
+  bind(4, 102);
+  EXPECT_EQ(key(), "X10.pasid-in-use");
+  EXPECT_NE(host.check_reports.back().text.find("page requests unanswered"), std::string::npos) << host.check_reports.back().text;
+  spaces.unbind(Pasid{{2}});
+  spaces.unbind(Pasid{{4}});
+  host.check_reports.clear();
+  bind(5, 103);
+  EXPECT_EQ(key(), "");
 }
 
 // The same work on two devices, one of them watched.

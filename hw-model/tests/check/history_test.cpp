@@ -51,5 +51,12 @@ TEST(History, ManyFillsDoNotPushOutInvalidations) {
   EXPECT_EQ(history.find(pasid(1), 2), nullptr) << "old fills are gone";
 }
 
+TEST(History, AnInvalidationIsToldWithTheNotifierThatItIsFor) {
+  Event event{.kind = EventKind::Received, .start = gva(0x5000), .bytes = 0x1000, .seqno = 7, .detail = TANDEM_CAUSE_UNMAP};
+  EXPECT_TRUE(text_of(event).ends_with("invalidation 7 of [0x5000, 0x6000) came from the driver, cause: unmap"));
+  event.a = 0x4000, event.b = 0x9000;
+  EXPECT_TRUE(text_of(event).ends_with("cause: unmap, for a notifier of [0x4000, 0x9000)"));
+}
+
 }  // namespace
 }  // namespace tandem::test

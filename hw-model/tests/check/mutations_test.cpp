@@ -151,6 +151,27 @@ TEST(Mutations, ACopyThatKeepsItsAddressesIsSeen) {
   });
 }
 
+TEST(Mutations, AnAccessOfTheDriverThatKeepsItsAddressesIsSeen) {
+  const Reports reports = detects(TANDEM_MUTATION_COPY_KEEPS_ADDRESS, "X2.copy-after-acknowledgement", [](tandem_model_config config) {
+    config.copy_chunk_bytes = 64;
+    TestDriver driver(config);
+    AqlProducer process(driver);
+    process.table.map_new(kData, 2 * kPage);
+    tandem_command command = driver.command(TANDEM_COMMAND_ACCESS, 1);
+    command.u.pages = {.va = kData, .bytes = 2 * kPage, .address = driver.pages.take(2 * kPage), .access = TANDEM_ACCESS_WRITE, .reserved0 = 0, .reserved = {}};
+    driver.send(command);
+    EXPECT_TRUE(driver.run_until([&] { return driver.counter(TANDEM_COUNTER_COPY_BYTES) > 0; }));
+    process.table.map(kData + kPage, driver.pages.take());  // translated ahead
+    driver.invalidate(1, kData + kPage, kData + 2 * kPage);
+    driver.settle();
+    return driver.take_check_reports();
+  });
+  ASSERT_FALSE(reports.empty());
+  const std::string& text = reports.front().text;
+  for (const char* part : {"address space 1, the driver's command, copy engine, write of 0x20001000", "through: [0x20001000, 0x20002000)"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is missing in\n" << text;
+}
+
 TEST(Mutations, AnAtomicOpThatIsALoadAndAStoreIsSeenByWhatItLoses) {
   detects(TANDEM_MUTATION_ATOMIC_SPLIT, "X4.lost-update", [](tandem_model_config config) {
     TestDriver driver(config);

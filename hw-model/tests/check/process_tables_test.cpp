@@ -179,6 +179,21 @@ TEST_F(ProcessTablesTest, WithoutAFormatNothingIsSaid) {
   EXPECT_FALSE(tables.set_format(table.format_address())) << "every entry would be present";
 }
 
+TEST_F(ProcessTablesTest, AFormatThatNamesWhatDoesNotExistIsRefused) {
+  const tandem_check_format good = table.format();
+  const auto refuses = [&](auto change) {
+    table.format() = good;
+    change(table.format());
+    return !tables.set_format(table.format_address());
+  };
+  EXPECT_FALSE(refuses([](auto&) {}));
+  EXPECT_TRUE(refuses([](auto& format) { format.kinds[17] = TANDEM_CHECK_MARKER + 1; }));
+  EXPECT_TRUE(refuses([](auto& format) { format.vram_lives = 0x5002; }));
+  EXPECT_TRUE(refuses([](auto& format) { format.frames[0] = {0, 1, TANDEM_APERTURE_SYSTEM, 0}; }));
+  EXPECT_TRUE(refuses([](auto& format) { format.frames[1] = {0, 1, TANDEM_APERTURE_PEER + 1, 0}; }));
+  EXPECT_TRUE(refuses([](auto& format) { format.frames[1] = {0, 1, TANDEM_APERTURE_PEER, TANDEM_FABRIC_LIMIT}; }));
+}
+
 TEST_F(ProcessTablesTest, LevelsBeyondAllReasonAreRefused) {
   table.map(kVa, 0x5000);
   EXPECT_EQ(tables.look(table.root(), 0, gva(kVa)).why, Why::Unreadable);

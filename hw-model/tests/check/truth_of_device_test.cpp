@@ -32,6 +32,15 @@ struct CheckedProcess {
     process.submit(process.dispatch(process.load_kernel(code), 1, 1));
     driver.run(1000);
   }
+  // The driver's own access to the data page.
+  void send_access(tandem_access kind) {
+    tandem_command command = driver.command(TANDEM_COMMAND_ACCESS, 1);
+    command.u.pages.va = kData;
+    command.u.pages.bytes = kPage;
+    command.u.pages.address = kind == TANDEM_ACCESS_ATOMIC ? 0 : driver.pages.take();
+    command.u.pages.access = kind;
+    driver.send(command);
+  }
   // Long enough for a new round of the checker.
   void go_on() { driver.run(40000); }
   // The driver's invalidation of the data page, as it tells of what was written.
@@ -76,6 +85,31 @@ TEST(TruthOfDevice, ATranslationKeptOverANotifierIsReported) {
   checked.linux.pass(kData, kData + kPage);
   checked.go_on();
   EXPECT_EQ(checked.reported(), "X1.kept-over-a-notifier");
+}
+
+// The copy engine keeps copies of translations, which no TLB needs to hold any more.
+TEST(TruthOfDevice, WhatTheCopyEngineKeepsOverANotifierIsReported) {
+  tandem_model_config config = small_config();
+  config.copy_chunk_bytes = 64;
+  for (const bool notifier : {false, true}) {
+    CheckedProcess checked(config);
+    checked.send_access(TANDEM_ACCESS_READ);
+    checked.driver.run_until([&] { return checked.driver.counter(TANDEM_COUNTER_COPY_BYTES) > 0; });
+    if (notifier) checked.linux.pass(kData, kData + kPage);
+    checked.driver.invalidate(1, kData + kPage, kData + 2 * kPage);  // begins a round
+    EXPECT_LT(checked.driver.counter(TANDEM_COUNTER_COPY_BYTES), kPage) << "nothing is left to be copied";
+    checked.go_on();
+    EXPECT_EQ(checked.reported(), notifier ? "X1.kept-over-a-notifier" : "");
+  }
+}
+
+TEST(TruthOfDevice, AnAtomicOfTheDriverOnAPageThatTheCpusReachIsReported) {
+  tandem_model_config config = small_config();
+  config.atomics = TANDEM_ATOMICS_EXCLUSIVE;
+  CheckedProcess checked(config);
+  checked.send_access(TANDEM_ACCESS_ATOMIC);
+  checked.go_on();
+  EXPECT_EQ(checked.reported(), "X5.cpu-reaches-page");
 }
 
 TEST(TruthOfDevice, ATranslationMadeAfterTheNotifierIsNot) {

@@ -54,9 +54,13 @@ TEST_F(VramPagesTest, PartOfAPageDoesNotFillIt) {
 }
 
 TEST_F(VramPagesTest, WhatLiesBeyondTheMemoryIsNotJudged) {
+  EXPECT_EQ(pages_.bytes(), kVramPages * TANDEM_PAGE_BYTES);
   pages_.follow(kLives);
   pages_.filled(kVramPages * TANDEM_PAGE_BYTES, TANDEM_PAGE_BYTES);
   EXPECT_EQ(key_of(kVramPages * TANDEM_PAGE_BYTES), "");
+  pages_.filled(0x3000, ~0ull);  // a guest's number: it ends where the memory ends
+  EXPECT_EQ(pages_.end(0x3000, ~0ull), kVramPages * TANDEM_PAGE_BYTES);
+  EXPECT_EQ(pages_.end(~0ull, ~0ull), ~0ull);
 }
 
 }  // namespace

@@ -78,6 +78,12 @@ TEST_F(WindowsTest, ASlotThatIsBeingWrittenSaysNothing) {
   EXPECT_FALSE(since(0));
 }
 
+TEST_F(WindowsTest, TheLastOfAllNumbersEndsTheSearch) {
+  linux.shared().opened = ~0ULL;
+  EXPECT_FALSE(since(0));
+  EXPECT_FALSE(since(~0ULL - 1));
+}
+
 TEST_F(WindowsTest, NonsenseIsNoRange) {
   linux.pass(kVa + kPage, kVa);
   EXPECT_FALSE(since(0));

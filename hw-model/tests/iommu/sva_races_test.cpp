@@ -296,6 +296,22 @@ TEST(SvaRaces, UnbindIsNotDoneBeforeEveryPageRequestIsAnsweredAndHoldsNothingUp)
   EXPECT_EQ(sva.driver.counter(TANDEM_COUNTER_PACKETS), 1u);
 }
 
+TEST(SvaRaces, AnswersThatATestHoldsBackComeWhenItLetsThem) {
+  tandem_model_config config = small_config();
+  config.test_hooks = true;
+  Sva sva(config);
+  request_data(sva);
+  const auto group = sva.iommu.groups.begin()->second;
+  sva.process.table.map_new(kData, kPage);
+  sva.driver.write32(TANDEM_REG_TEST_CONTROL, TANDEM_TEST_STALL_RESPONSE);
+  EXPECT_TRUE(sva.iommu.respond(group, TANDEM_PAGE_RESPONSE_SUCCESS));
+  sva.iommu.settle();
+  EXPECT_FALSE(sva.done());
+  sva.driver.write32(TANDEM_REG_TEST_CONTROL, 0);
+  sva.iommu.settle();
+  EXPECT_TRUE(sva.done());
+}
+
 TEST(SvaRaces, UnbindDoesNotWaitForAtsAnswersAndIgnoresThem) {
   Sva sva;
   sva.process.table.map_new(kData, kPage);

@@ -115,6 +115,29 @@ class MeasurementTest(unittest.TestCase):
         self.assertEqual(figures["migrate.2m.to_ram.vs_test_hmm"].verdict(), ">= 1 MISSED")
         self.assertEqual(set(figures), {name for name in bench.all_names() if name.startswith("migrate.")})
 
+    def test_the_checker_is_judged_by_what_it_costs(self):
+        fake = FakeBench({})
+        kept = []
+
+        class Watched(SimpleNamespace):
+            def processor_s(self, work, thread=None):
+                work()
+                return self.cost + (0 if thread else 1)
+
+        def kept_guest(_name, **changes):
+            kept.append(changes["check"])
+            return Watched(cost=1.2 if changes["check"] else 1.0, samples=fake.calls.append, run=fake.calls.append)
+
+        fake.config = SimpleNamespace(gpu="vram=128M")
+        fake.kept_guest = kept_guest
+        figures = {figure.name: figure for figure in (*bench.measure_check(fake), *bench.measure_check_of_tests(fake))}
+        self.assertEqual(set(kept), {False, True})
+        self.assertEqual(set(figures), {name for name in bench.all_names() if name.startswith("check.")})
+        self.assertEqual(figures["check.hash.on_vs_off"].verdict(), "<= 1.3 met")
+        self.assertAlmostEqual(figures["check.tests.on_vs_off"].ratio, 1.1)
+        self.assertEqual(fake.calls.count("hash"), 4)
+        self.assertEqual(fake.calls.count("/tandem/bin/mm_fork_test"), 4)
+
     def test_a_wrong_hash_is_an_error_whatever_its_speed(self):
         host = SimpleNamespace(hash=lambda variant: ("bad" if variant == "native" else "good", [1.0]))
         with self.assertRaises(FrontendError):

@@ -8,6 +8,7 @@ from unittest import mock
 
 from frontend import build_selftests, mm_selftests, wire
 from frontend.boot import GuestDied
+from frontend.checker import CheckerLog
 from frontend.console import KernelLog
 from frontend.guest_tests import GuestRecorder
 from frontend.results import FAILED, PASSED, Reporter
@@ -75,7 +76,7 @@ class JudgingTest(unittest.TestCase):
 class FakeSession:
     def __init__(self):
         self.discarded = 0
-        self._guest = SimpleNamespace(kernel_log=KernelLog())
+        self._guest = SimpleNamespace(kernel_log=KernelLog(), checker=CheckerLog("/no GPU"))
 
     def guest(self):
         return self._guest

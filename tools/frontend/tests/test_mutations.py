@@ -110,7 +110,8 @@ class MutationTestsTest(unittest.TestCase):
                                           for name, seen in observations.items()})
         self.text = io.StringIO()
         reporter = Reporter(self.text)
-        verdicts = mutation_tests.run_all(self.laboratory, chosen, reporter)
+        verdicts = []
+        mutation_tests.run_all(self.laboratory, chosen, reporter, verdicts)
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.markdown = Path(scratch.name) / "table.md"
@@ -165,6 +166,11 @@ class MutationTestsTest(unittest.TestCase):
         self.run_all(chosen, a=[reported("X1.stale")], b=[reported("X1.stale")], c=[reported("X1.stale")])
         self.assertEqual([name for name, broken in self.laboratory.boots if not broken], ["a", "c"])
         self.assertEqual(self.last_line(), "3 of 3 detected")
+
+    def test_one_kernel_after_the_other(self):
+        chosen = [self.mutation("a", kernel="debug"), self.mutation("b")]
+        self.run_all(chosen, a=[reported("X1.stale")], b=[reported("X1.stale")])
+        self.assertEqual(self.laboratory.boots, [("b", False), ("b", True), ("a", False), ("a", True)])
 
     def test_what_only_the_kernel_sees_is_counted_apart(self):
         leak = self.mutation("k", seen_by="kasan", key="KASAN: slab-use-after-free")

@@ -14,6 +14,8 @@ _QUOTED_FILE = re.compile(r"`(guest-tests/examples/[\w./-]+)`[^`]*?\n```c\n(.*?)
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 _PATH = re.compile(r"`((?:hw-model|guest-\w+|tools|qemu-patches|docs)/[\w./-]*)`")
 _CODE_BLOCK = re.compile(r"^```.*?^```$", re.M | re.S)
+# Environment variables, and what the driver's build is told.
+_OTHER_NAMES = {"TANDEM_CACHE", "TANDEM_DISTDIR", "TANDEM_MUTANTS", "TANDEM_SEED", "TANDEM_TRANSLATION"}
 _ABI_NAME = re.compile(r"\bTANDEM_[A-Z0-9_]+\b")
 
 
@@ -45,7 +47,7 @@ class Documentation(unittest.TestCase):
         uapi = set(_ABI_NAME.findall((ROOT / "guest-driver/uapi/tandem_uapi.h").read_text()))
         for page in PAGES:
             prose = _CODE_BLOCK.sub("", page.read_text())
-            for name in set(_ABI_NAME.findall(prose)) - uapi - {"TANDEM_CACHE", "TANDEM_DISTDIR", "TANDEM_SEED", "TANDEM_TRANSLATION"}:
+            for name in set(_ABI_NAME.findall(prose)) - uapi - _OTHER_NAMES:
                 headers().constant(name)
 
     def test_the_trace_page_lists_every_filter(self):
