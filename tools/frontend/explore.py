@@ -256,7 +256,7 @@ class Account:
     def summary(self):
         self._clear()
         for number, (_identity, met) in enumerate(self._known.items(), 1):
-            print(f"violation {number}: in {len(met)} of {self.runs} runs, seeds {', '.join(map(str, met[:8]))}{' ...' if len(met) > 8 else ''}")
+            print(f"violation {number}: in {len(met)} of {self.runs} runs, seeds {', '.join(map(str, sorted(met)[:8]))}{' ...' if len(met) > 8 else ''}")
         print(f"{self.runs} runs, {self.distinct} distinct violations, {time.monotonic() - self._began:.0f} s")
 
 

@@ -8,9 +8,8 @@ frames as ever (wire.py) are in script and file.
 import os
 import threading
 import time
-from pathlib import Path
 
-from . import machine, wire
+from . import machine, processor_time, wire
 from .boot import POWER_OFF_TIMEOUT_S, RECEIVE_BYTES, Guest, GuestDied
 from .guest_image import ensure_initramfs
 from .qmp import QmpError
@@ -25,10 +24,12 @@ SILENCE_HOST_S = 600.0  # of a QEMU that does nothing at all
 
 _running = set()  # guests of all threads of this process
 _running_lock = threading.Lock()
+_all_end = threading.Event()
 
 
 def end_all():
-    """Another thread's guests end now: what waits for them gets on."""
+    """Another thread's guests end now, and none begins any more: what waits for them gets on."""
+    _all_end.set()  # before the look at who runs: a guest looks here when it has begun
     with _running_lock:
         guests = list(_running)
     for guest in guests:
@@ -86,6 +87,8 @@ class SealedGuest(Guest):
         with _running_lock:
             _running.add(self)
         self._start_qemu(self._initramfs or self.write_initramfs(), None, self._sealed)
+        if _all_end.is_set():
+            self.kill()
         return self
 
     def write_initramfs(self):
@@ -193,11 +196,7 @@ class SealedGuest(Guest):
     # makes nothing a hang.
 
     def _spent(self):
-        try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_time.used_s(self._process.pid)
 
     def note_sign_of_life(self):
         super().note_sign_of_life()

@@ -199,6 +199,17 @@ class ExploreTest(FakeRuns):
         self.assertIn("again: ./tandem run --deterministic --check vecadd violate 'page 3 was used'", text)
         self.assertIn("in 3 of 3 runs, seeds 1, 2, 3\n3 runs, 1 distinct violations", text)
 
+    def test_a_busy_host_makes_nothing_a_hang_and_a_busy_guest_that_is_silent_is_one(self):
+        guest = sealed.SealedGuest.__new__(sealed.SealedGuest)
+        guest.config, guest._patient, guest.autopsy = machine.MachineConfig(), False, list
+        guest._last_sign_of_life, guest._spent_at_sign_of_life = time.monotonic() - 500, 10.0
+        for spent, hangs in ((10.0 + sealed.SILENCE_CPU_S - 1, False), (10.0 + sealed.SILENCE_CPU_S + 1, True)):
+            guest._spent = lambda spent=spent: spent
+            if hangs:
+                self.assertRaisesRegex(sealed.GuestDied, "no sign of life", guest._check_silence)
+            else:
+                guest._check_silence()
+
     def test_without_the_checker_nothing_is_checked(self):
         self.assertEqual(self.tandem("explore", "--no-check", "--runs", "1", "vecadd", "violate", "page 3 was used"), 0)
 
@@ -226,7 +237,7 @@ class ExploreTest(FakeRuns):
         self.assertIn(b"panicked", self.out)
 
     def test_a_machine_that_qemu_refuses_is_told_in_the_users_words(self):
-        with fakes.behave("refuse-property"):
+        with fakes.behave("refuse", FAKE_QEMU_ERROR="-device tandem-gpu,bus=gpuport0: Property 'tandem-gpu.nosuch' not found"):
             self.assertEqual(self.tandem("explore", "--runs", "1", "--gpu", "nosuch=1", "vecadd"), 2)
         self.assertIn(b"nosuch", self.err)
 
