@@ -366,6 +366,7 @@ void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, 
   carried_out_.clear();
   by_pasid_[pasid.value].invalidated.add(invalidation);
   faults_.invalidated(pasid, start, end);
+  if (truth_ && source == Invalidation::Source::Iommu) truth_->flushed(pasid, start, end);
   note(pasid, {.kind = source == Invalidation::Source::Iommu ? EventKind::AtcInvalidated : EventKind::Acknowledged,
                .start = start,
                .bytes = end - start,
@@ -465,10 +466,18 @@ std::string Checker::text_of_instruction(const TranslationRequest& request) {
                    static_cast<ull>(kernel->second.packet));
   if (!request.pc) return text;
   text += format(", at pc %#llx", static_cast<ull>(request.pc));
-  const AddressSpace* space = spaces_.find(request.pasid);
-  if (!space || space->translation != TANDEM_TRANSLATION_MIRROR) return text;
-  const std::optional<uint32_t> word = tables_.read_word(space->root, gva(request.pc));
+  const std::optional<uint32_t> word = read_word(request.pasid, gva(request.pc));
   return word ? text + ": " + disassemble(*word) : text;
+}
+
+// By the table that the device walks, if it walks one that can be read here, or else by the process's own.
+std::optional<uint32_t> Checker::read_word(Pasid pasid, Gva va) {
+  const AddressSpace* space = spaces_.find(pasid);
+  if (!space) return {};
+  std::optional<uint32_t> word;
+  if (space->translation == TANDEM_TRANSLATION_MIRROR) word = tables_.read_word(space->root, va);
+  if (!word && truth_) word = truth_->read_word(pasid, va);
+  return word;
 }
 
 std::string Checker::text_of_entry(const TlbEntry& entry) const {

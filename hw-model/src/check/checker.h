@@ -136,6 +136,7 @@ class Checker final : private ReportSink {
   void compare_with_device_table(const TlbEntry& entry, const TranslationRequest& request);
   std::string text_of_access(const TranslationRequest& request);
   std::string text_of_instruction(const TranslationRequest& request);
+  std::optional<uint32_t> read_word(Pasid pasid, Gva va);
   std::string text_of_entry(const TlbEntry& entry) const;
   std::vector<std::string> text_of_chain(Pasid pasid, Gva start, uint64_t bytes) const;
 

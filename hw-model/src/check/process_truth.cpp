@@ -6,6 +6,7 @@
 
 #include "base/names.h"
 #include "base/text.h"
+#include "mem/host_words.h"
 
 namespace tandem {
 
@@ -42,8 +43,9 @@ std::string text_of_grant(const Grant& grant) {
 
 }  // namespace
 
-ProcessTruth::ProcessTruth(const AddressSpaces& spaces, const MemoryPort& memory, const Ring& invalidations)
-    : spaces_(spaces), invalidations_(invalidations), pages_(memory), tables_(pages_) {}
+ProcessTruth::ProcessTruth(const AddressSpaces& spaces, const MemoryPort& memory, const Ring& invalidations,
+                           const Host& host)
+    : spaces_(spaces), invalidations_(invalidations), host_(host), pages_(memory), tables_(pages_) {}
 
 std::optional<ProcessTruth::View> ProcessTruth::view_of(Pasid pasid) {
   const AddressSpace* space = spaces_.find_alive(pasid);
@@ -55,7 +57,19 @@ std::optional<ProcessTruth::View> ProcessTruth::view_of(Pasid pasid) {
 
 Grant ProcessTruth::look(const View& view, Gva va) { return tables_.look(view.windows.root(), view.windows.levels(), va); }
 
+// Code in video memory is the device's own page table's to find.
+std::optional<uint32_t> ProcessTruth::read_word(Pasid pasid, Gva va) {
+  const auto view = view_of(pasid);
+  if (!view || va.value % sizeof(uint32_t)) return {};
+  const Grant grant = look(*view, va.align_down(TANDEM_PAGE_BYTES));
+  if (!grant.read || grant.aperture != TANDEM_APERTURE_SYSTEM) return {};
+  const std::byte* page = pages_.find(grant.address);
+  if (!page) return {};
+  return load_relaxed<uint32_t>(page + va.value % TANDEM_PAGE_BYTES);
+}
+
 void ProcessTruth::unbound(Pasid pasid) {
+  staleness_.flushed(pasid, gva(0), gva(TANDEM_VA_LIMIT), host_);
   by_pasid_.erase(pasid.value);
   dirty_.forget(pasid);
   std::erase_if(suspicions_, [&](const Suspicion& each) { return each.entry.pasid == pasid; });
@@ -66,6 +80,7 @@ void ProcessTruth::reset() {
   tables_.set_format(0);
   by_pasid_.clear();
   dirty_.reset();
+  staleness_.reset();
   suspicions_.clear();
   wants_rest_ = asked_ = false;
 }
@@ -117,9 +132,13 @@ std::optional<Finding> ProcessTruth::judge_page(const View& view, const UsedTran
                      "a translation was used that Linux's notifier had to end before it returned",
                      {text_of_window(*window), text_of_grant(look(view, page))}};
   const Grant first = look(view, page);
-  if (grants(first, used.entry, page)) return {};
+  if (grants(first, used.entry, page)) {
+    staleness_.is_right(used.entry, page);
+    return {};
+  }
   if (view.through_iommu()) {
     ++tally_.before_flush;
+    staleness_.is_stale(used.entry, page, host_);
     suspect(view, used);
     return {};
   }
@@ -201,7 +220,10 @@ std::vector<ProcessTruth::Confirmed> ProcessTruth::at_rest(const std::function<b
     const Gva address = entry.covers(suspicion.request.va) ? suspicion.request.va : entry.va;
     const Gva page = address.align_down(TANDEM_PAGE_BYTES);
     const Grant grant = look(*view, page);
-    if (grants(grant, entry, page)) continue;
+    if (grants(grant, entry, page)) {
+      staleness_.is_right(entry, page);
+      continue;
+    }
     // Only where the IOMMU translates can a flush be still to come.
     if (view->through_iommu() &&
         (view->windows.flushing() || view->windows.open_over(page, TANDEM_PAGE_BYTES, Windows::Whose::Others)))

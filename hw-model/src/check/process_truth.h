@@ -10,7 +10,8 @@
 //     (at_rest()). Anything else that is wrong is wrong at once, if a second look finds it so, too.
 //
 // Through the IOMMU (SVA) a translation may live until the flush has been completed, which nobody can see from the table. So
-// there everything that is wrong is suspected only, and what is still wrong at rest, with no flush to come, is reported.
+// there everything that is wrong is suspected only, and what is still wrong at rest, with no flush to come, is reported. How long
+// it lasts is measured (staleness.h).
 #pragma once
 
 #include <deque>
@@ -19,9 +20,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/host.h"
 #include "base/ring.h"
 #include "check/dirty_ledger.h"
 #include "check/process_tables.h"
+#include "check/staleness.h"
 #include "check/truth.h"
 #include "check/windows.h"
 #include "mmu/address_spaces.h"
@@ -30,8 +33,8 @@ namespace tandem {
 
 class ProcessTruth final : public TruthSource {
  public:
-  // invalidations: the ring in which the driver sends them.
-  ProcessTruth(const AddressSpaces& spaces, const MemoryPort& memory, const Ring& invalidations);
+  // invalidations: the ring in which the driver sends them. host: has the device's clock.
+  ProcessTruth(const AddressSpaces& spaces, const MemoryPort& memory, const Ring& invalidations, const Host& host);
 
   // The driver tells how tables are read. False: it makes no sense.
   bool set_format(uint64_t address) { return tables_.set_format(address); }
@@ -42,6 +45,8 @@ class ProcessTruth final : public TruthSource {
   std::optional<Finding> judge_fill(const UsedTranslation& made) override;
   std::optional<Finding> judge_atomic(Pasid pasid, Gva va, bool store) override;
   std::optional<Finding> judge_acknowledgement(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index) override;
+  void flushed(Pasid pasid, Gva start, Gva end) override { staleness_.flushed(pasid, start, end, host_); }
+  std::optional<uint32_t> read_word(Pasid pasid, Gva va) override;
   void unbound(Pasid pasid) override;
   void drop_host_pointers() override { pages_.drop(); }
   void reset() override;
@@ -76,6 +81,7 @@ class ProcessTruth final : public TruthSource {
     uint64_t rests = 0;         // the processors came to rest
   };
   const Tally& tally() const { return tally_; }
+  const Staleness::Tally& staleness() const { return staleness_.tally(); }
 
  private:
   static constexpr size_t kSuspicions = 64;
@@ -111,9 +117,11 @@ class ProcessTruth final : public TruthSource {
 
   const AddressSpaces& spaces_;
   const Ring& invalidations_;
+  const Host& host_;
   PhysicalPages pages_;
   ProcessTables tables_;
   DirtyLedger dirty_;
+  Staleness staleness_;
   std::unordered_map<uint32_t, Space> by_pasid_;
   std::vector<Suspicion> suspicions_;
   bool wants_rest_ = false, asked_ = false;

@@ -37,6 +37,10 @@ class TruthSource {
   virtual std::optional<Finding> judge_acknowledgement(const tandem_invalidate&, Gva, Gva, uint32_t) { return {}; }
   // An atomic that is no host atomic, at its load and at its store.
   virtual std::optional<Finding> judge_atomic(Pasid, Gva, bool) { return {}; }
+  // The IOMMU took [start, end) back, and is about to be told that it is done.
+  virtual void flushed(Pasid, Gva, Gva) {}
+  // The word at the address as the process has it: for the instruction in a report.
+  virtual std::optional<uint32_t> read_word(Pasid, Gva) { return {}; }
   virtual void bound(Pasid) {}
   virtual void unbound(Pasid) {}
   // The host's memory map changed: no host pointer may be kept.

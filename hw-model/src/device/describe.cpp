@@ -158,6 +158,13 @@ void Device::describe_checker(const Write& write) const {
       {"before-flush", tally.before_flush}, {"atomics", tally.atomics},   {"dirty-pages", tally.dirty_pages},
       {"rests", tally.rests}};
   for (const auto& [name, value] : truths) write(format("check-truth-%s %llu\n", name, static_cast<ull>(value)));
+  const Staleness::Tally& stale = truth_->staleness();
+  const std::pair<const char*, uint64_t> spans[] = {{"translations", stale.translations},
+                                                    {"unmeasured", stale.unmeasured},
+                                                    {"used-longest-ns", stale.used_longest_ns},
+                                                    {"alive-longest-ns", stale.alive_longest_ns},
+                                                    {"alive-total-ns", stale.alive_total_ns}};
+  for (const auto& [name, value] : spans) write(format("check-stale-%s %llu\n", name, static_cast<ull>(value)));
 }
 
 }  // namespace tandem

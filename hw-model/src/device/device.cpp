@@ -90,7 +90,7 @@ Device::Device(const tandem_model_config& config, const tandem_host_ops& ops, vo
                    *this, counters_, trace_, host_, config.mutation),
       invalidation_ring_(config.invalidate_latency, hostile_, memory_, spaces_, invalidator_, status_page_, interrupts_, *this,
                          counters_, trace_, host_, config.mutation),
-      truth_(config.check ? std::make_unique<ProcessTruth>(spaces_, memory_, invalidation_ring_.ring()) : nullptr) {
+      truth_(config.check ? std::make_unique<ProcessTruth>(spaces_, memory_, invalidation_ring_.ring(), host_) : nullptr) {
   if (checker_) checker_->set_truth(truth_.get());
   for (uint32_t unit = 0; unit < config.compute_units; ++unit) {
     units_.push_back(std::make_unique<ComputeUnit>(

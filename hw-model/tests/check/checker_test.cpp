@@ -169,6 +169,35 @@ TEST_F(CheckerTest, TheTruthIsAskedAtEachJudgement) {
   EXPECT_EQ(key(), "X1.test");
 }
 
+TEST_F(CheckerTest, TheInstructionOfASharedAddressSpaceIsReadThroughTheProcess) {
+  struct Truth final : TruthSource {
+    std::optional<Finding> judge(const UsedTranslation&) override { return Finding{"X1.test", "not so", {}}; }
+    std::optional<uint32_t> read_word(Pasid, Gva va) override { return va == gva(kVa + 0x40) ? 0x00853503u : 0u; }
+  } truth;
+  checker.set_truth(&truth);
+  spaces.unbind(kPasid);
+  spaces.bind(kPasid, {.root = {}, .translation = TANDEM_TRANSLATION_SVA, .bus_pasid = 5});
+  TranslationRequest load = request();
+  load.client = TANDEM_CLIENT_COMPUTE;
+  load.pc = kVa + 0x40;
+  checker.used(fill(checker.moment()), load);
+  ASSERT_EQ(key(), "X1.test");
+  EXPECT_NE(host.check_reports.back().text.find(": ld a0, 8(a0)"), std::string::npos) << host.check_reports.back().text;
+}
+
+TEST_F(CheckerTest, TheTruthIsToldWhatTheIommuTookBack) {
+  struct Truth final : TruthSource {
+    std::optional<Finding> judge(const UsedTranslation&) override { return {}; }
+    void flushed(Pasid, Gva start, Gva end) override { taken.push_back(end - start); }
+    std::vector<uint64_t> taken;
+  } truth;
+  checker.set_truth(&truth);
+  invalidate(kVa, kVa + kPage);
+  EXPECT_EQ(truth.taken, std::vector<uint64_t>{}) << "the driver's own";
+  checker.acknowledged(Source::Iommu, kPasid, gva(kVa), gva(kVa + 2 * kPage), 0);
+  EXPECT_EQ(truth.taken, std::vector<uint64_t>{2 * kPage});
+}
+
 TEST_F(CheckerTest, ALeafThatLeadsNowhereIsJudgedToo) {
   struct Truth final : TruthSource {
     std::optional<Finding> judge(const UsedTranslation&) override { return {}; }
@@ -249,6 +278,7 @@ TEST(Checker, TheMonitorShowsItsCounters) {
   std::string text;
   EXPECT_TRUE(tandem_model_describe(driver.model(), "checker", [](void* to, const char* part) { *static_cast<std::string*>(to) += part; }, &text));
   EXPECT_NE(text.find("check-violations 0\n"), std::string::npos);
+  EXPECT_NE(text.find("check-stale-alive-longest-ns 0\n"), std::string::npos);
 }
 
 }  // namespace

@@ -73,7 +73,8 @@ class ProcessTruthTest : public testing::Test {
   MemoryPort memory{ops, &host, nullptr, 0};
   AddressSpaces spaces{16};
   Ring ring;
-  ProcessTruth truth{spaces, memory, ring};
+  Host clock{ops, &host};
+  ProcessTruth truth{spaces, memory, ring, clock};
   uint64_t moment = 0;
 };
 
@@ -283,6 +284,54 @@ TEST_F(ProcessTruthTest, ThroughTheIommuATranslationMayLiveUntilTheFlush) {
   linux.shared().flushing = 0;
   EXPECT_EQ(rest(), "X1.stale-translation");
   EXPECT_EQ(truth.tally().before_flush, 3u);
+}
+
+TEST_F(ProcessTruthTest, ThroughTheIommuItIsMeasuredHowLongATranslationIsStale) {
+  bind(TANDEM_TRANSLATION_SVA);
+  const TlbEntry entry = fill();
+  table.clear(kVa);
+  host.clock = 1000;
+  use(entry);
+  host.clock = 1400;
+  use(entry);
+  host.clock = 1900;
+  truth.flushed(kPasid, gva(kVa), gva(kVa + kPage));
+  EXPECT_EQ(truth.staleness().translations, 1u);
+  EXPECT_EQ(truth.staleness().used_longest_ns, 400u);
+  EXPECT_EQ(truth.staleness().alive_longest_ns, 900u);
+}
+
+TEST_F(ProcessTruthTest, WhatIsStaleIsMeasuredUntilItsAddressSpaceEnds) {
+  bind(TANDEM_TRANSLATION_SVA);
+  const TlbEntry entry = fill();
+  table.clear(kVa);
+  host.clock = 1000;
+  use(entry);
+  host.clock = 1900;
+  truth.unbound(kPasid);
+  EXPECT_EQ(truth.staleness().alive_longest_ns, 900u);
+}
+
+TEST_F(ProcessTruthTest, AMirrorsTranslationIsNeverExcusedAndNotMeasured) {
+  const TlbEntry entry = fill();
+  table.clear(kVa);
+  use(entry);
+  truth.unbound(kPasid);
+  EXPECT_EQ(truth.staleness().translations, 0u);
+}
+
+// ---- instructions ----
+
+TEST_F(ProcessTruthTest, AWordIsReadWhereTheProcessHasIt) {
+  bind(TANDEM_TRANSLATION_SVA);
+  host.at<uint32_t>(kFrame + 0x10) = 0x00052283;
+  EXPECT_EQ(truth.read_word(kPasid, gva(kVa + 0x10)), 0x00052283u);
+  EXPECT_EQ(truth.read_word(kPasid, gva(kVa + 0x11)), std::nullopt) << "no instruction begins there";
+  EXPECT_EQ(truth.read_word(Pasid{{2}}, gva(kVa + 0x10)), std::nullopt) << "nobody's address space";
+  table.clear(kVa);
+  EXPECT_EQ(truth.read_word(kPasid, gva(kVa + 0x10)), std::nullopt);
+  table.map(kVa, kFrames << 12);
+  EXPECT_EQ(truth.read_word(kPasid, gva(kVa + 0x10)), std::nullopt) << "in video memory";
 }
 
 TEST_F(ProcessTruthTest, ThroughTheIommuRestIsAskedForWhenASuspectIsSeenAgain) {

@@ -88,7 +88,8 @@ class WildWords : public testing::TestWithParam<uint64_t> {
   MemoryPort memory{ops, &host, nullptr, 0};
   AddressSpaces spaces{16};
   Ring ring;
-  ProcessTruth truth{spaces, memory, ring};
+  Host clock{ops, &host};
+  ProcessTruth truth{spaces, memory, ring, clock};
   Wild wild{host, GetParam()};
   uint64_t moment = 0;
 };
