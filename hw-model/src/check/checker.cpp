@@ -102,6 +102,7 @@ void Checker::new_round() {
 }
 
 void Checker::note(Pasid pasid, Event event) {
+  if (!by_pasid_.contains(pasid.value)) return;
   event.moment = moment_;
   event.time_ns = time_ns_;
   history_.note(pasid, event);
@@ -143,8 +144,7 @@ void Checker::used(const TlbEntry& entry, const TranslationRequest& request) {
 }
 
 const Invalidation* Checker::invalidated_since(Pasid pasid, uint64_t moment, Gva start, uint64_t bytes) const {
-  const auto space = by_pasid_.find(pasid.value);
-  return space == by_pasid_.end() ? nullptr : space->second.invalidated.after(moment, start, bytes);
+  return invalidated_.after(pasid, moment, start, bytes);
 }
 
 Finding Checker::why_it_outlived(const Invalidation& invalidation, const TlbEntry& entry) {
@@ -364,7 +364,7 @@ void Checker::acknowledged(Invalidation::Source source, Pasid pasid, Gva start, 
   if (carried_out_.empty()) keep_not_carried_out(invalidation);
   else invalidation->carried_out = carried_out_.back();
   carried_out_.clear();
-  by_pasid_[pasid.value].invalidated.add(invalidation);
+  if (spaces_.find(pasid)) invalidated_.add(invalidation);
   faults_.invalidated(pasid, start, end);
   if (truth_ && source == Invalidation::Source::Iommu) truth_->flushed(pasid, start, end);
   note(pasid, {.kind = source == Invalidation::Source::Iommu ? EventKind::AtcInvalidated : EventKind::Acknowledged,
@@ -416,6 +416,7 @@ void Checker::drop_host_pointers() {
 void Checker::reset() {
   drop_host_pointers();
   history_.reset();
+  invalidated_.reset();
   by_pasid_.clear();
   kernels_.clear();
   faults_.reset();

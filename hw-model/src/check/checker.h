@@ -21,7 +21,7 @@
 #include "check/device_tables.h"
 #include "check/fault_ledger.h"
 #include "check/history.h"
-#include "check/invalidated_ranges.h"
+#include "check/invalidation_memory.h"
 #include "check/report.h"
 #include "check/truth.h"
 #include "check/vram_pages.h"
@@ -107,7 +107,7 @@ class Checker final : private ReportSink {
 
   // Something that another part of the checker has found. Nothing happens if it was reported before.
   void violated(const Finding& finding, const TranslationRequest& request, const TlbEntry* entry, uint64_t bytes);
-  // For the chain of events in reports; moment and time are filled in.
+  // For the chain of events in reports; moment and time are filled in. A PASID that was never bound has no chain.
   void note(Pasid pasid, Event event);
 
   void drop_host_pointers();
@@ -117,7 +117,6 @@ class Checker final : private ReportSink {
   static constexpr uint64_t kTicksOfRound = 16384;
 
   struct Space {
-    InvalidatedRanges invalidated;
     uint32_t tgid = 0;
     std::string name;
     uint64_t ended = 0;  // moment
@@ -148,7 +147,8 @@ class Checker final : private ReportSink {
   History history_;
   FaultLedger faults_;
   VramPages vram_;
-  std::unordered_map<uint32_t, Space> by_pasid_;  // outlives unbinding: so does what it knows of invalidations
+  InvalidationMemory invalidated_;                // outlives unbinding
+  std::unordered_map<uint32_t, Space> by_pasid_;  // so does this: whoever was bound last by that PASID
   std::unordered_map<uint32_t, Kernel> kernels_;  // by queue: what it ran last
   std::vector<Invalidation::CarriedOut> carried_out_;  // since the last acknowledgement
   std::deque<std::shared_ptr<Invalidation>> not_carried_out_;  // acknowledged all the same; the youngest few

@@ -70,8 +70,14 @@ std::string text_of(const Event& event) {
 
 void History::note(Pasid pasid, const Event& event) {
   Space& space = spaces_[pasid.value];
-  EventRing& ring = is_fill(event.kind) ? space.fills : space.others;
-  ring.events[ring.count++ % kEvents] = event;
+  space.last = ++notes_;
+  (is_fill(event.kind) ? space.fills : space.others).add(event);
+  if (spaces_.size() > kSpaces) forget_quietest();
+}
+
+void History::forget_quietest() {
+  spaces_.erase(std::min_element(spaces_.begin(), spaces_.end(),
+                                 [](const auto& a, const auto& b) { return a.second.last < b.second.last; }));
 }
 
 std::vector<Event> History::chain(Pasid pasid, Gva start, uint64_t bytes, size_t most) const {

@@ -2,7 +2,7 @@
 #include "check/invalidated_ranges.h"
 
 #include <algorithm>
-#include <vector>
+#include <utility>
 
 namespace tandem {
 
@@ -11,7 +11,10 @@ void InvalidatedRanges::add(const std::shared_ptr<const Invalidation>& invalidat
   if (start >= end) return;
   clear(start, end);
   pieces_[start] = {end, invalidation};
-  if (pieces_.size() > most_) forget_older_half();
+  if (pieces_.size() <= most_) return;
+  std::vector<uint64_t> moments;
+  list_moments(moments);
+  forget_until(middle_of(std::move(moments)));
 }
 
 // Cuts the range out of what is there.
@@ -43,12 +46,18 @@ const Invalidation* InvalidatedRanges::after(uint64_t moment, Gva start, uint64_
   return youngest;
 }
 
-void InvalidatedRanges::forget_older_half() {
-  std::vector<uint64_t> moments;
+void InvalidatedRanges::list_moments(std::vector<uint64_t>& moments) const {
   for (const auto& [start, piece] : pieces_) moments.push_back(piece.invalidation->moment);
+}
+
+void InvalidatedRanges::forget_until(uint64_t moment) {
+  std::erase_if(pieces_, [&](const auto& each) { return each.second.invalidation->moment <= moment; });
+}
+
+uint64_t middle_of(std::vector<uint64_t> moments) {
   const auto middle = moments.begin() + static_cast<std::ptrdiff_t>(moments.size() / 2);
   std::nth_element(moments.begin(), middle, moments.end());
-  std::erase_if(pieces_, [&](const auto& each) { return each.second.invalidation->moment < *middle; });
+  return *middle;
 }
 
 }  // namespace tandem

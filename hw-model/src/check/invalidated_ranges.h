@@ -2,7 +2,8 @@
 // What of an address space was invalidated, and when for the last time: the checker's own memory, which trusts no TLB.
 //
 // Each byte belongs to the youngest acknowledged invalidation that covered it. The number of pieces is bounded: beyond it the older
-// half is forgotten, so that only translations that are very old can escape.
+// half is forgotten, or somewhat more if one old invalidation was cut into many pieces. Only translations that are very old can
+// escape. All address spaces together are bounded as well: invalidation_memory.h.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/types.h"
 
@@ -43,6 +45,10 @@ class InvalidatedRanges {
   // One that shares a byte with the range and must have ended what began at that moment; the youngest of them.
   const Invalidation* after(uint64_t moment, Gva start, uint64_t bytes) const;
   size_t pieces() const { return pieces_.size(); }
+  // Adds the moment of each piece.
+  void list_moments(std::vector<uint64_t>& moments) const;
+  // Of that moment, and older.
+  void forget_until(uint64_t moment);
 
  private:
   struct Piece {
@@ -50,10 +56,12 @@ class InvalidatedRanges {
     std::shared_ptr<const Invalidation> invalidation;
   };
   void clear(uint64_t start, uint64_t end);
-  void forget_older_half();
 
   size_t most_;
   std::map<uint64_t, Piece> pieces_;  // by start; none overlap
 };
+
+// Half of the moments are older, or the same.
+uint64_t middle_of(std::vector<uint64_t> moments);
 
 }  // namespace tandem

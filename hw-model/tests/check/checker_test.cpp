@@ -228,6 +228,28 @@ TEST_F(CheckerTest, AnAddressSpaceThatIsBoundAnewHasNothingOfTheOldOne) {
   EXPECT_EQ(key(), "X10.use-after-unbind");
 }
 
+TEST_F(CheckerTest, WhatIsSaidOfAPasidThatIsNotBoundIsNotKept) {
+  TlbEntry entry = fill(checker.moment());
+  entry.pasid = Pasid{{2}};
+  tandem_invalidate unknown{};
+  unknown.pasid = 2, unknown.start = kVa, unknown.end = kVa + kPage;
+  checker.received(unknown);
+  checker.acknowledged(Source::Driver, Pasid{{2}}, gva(kVa), gva(kVa + kPage), 1);
+  spaces.bind(Pasid{{2}}, {.root = iova(table.root())});
+  checker.bound(Pasid{{2}});
+  checker.used(entry, request());
+  EXPECT_EQ(key(), "");
+  checker.ended(Pasid{{2}});
+  spaces.unbind(Pasid{{2}});
+  checker.acknowledged(Source::Driver, Pasid{{2}}, gva(kVa), gva(kVa + kPage), 2);
+  TranslationRequest late = request();
+  late.pasid = Pasid{{2}};
+  checker.used(entry, late);
+  EXPECT_EQ(key(), "X10.use-after-unbind") << "its end is what is known of it";
+  const std::string& text = host.check_reports.back().text;
+  EXPECT_EQ(text.find("came from the driver"), std::string::npos) << text;
+}
+
 TEST_F(CheckerTest, APasidOnTheBusIsOfOneProcessUntilAllOfItIsAnswered) {
   const auto bind = [&](uint32_t pasid, uint32_t tgid) {
     AddressSpace space{.translation = TANDEM_TRANSLATION_SVA, .bus_pasid = 0x3fe};

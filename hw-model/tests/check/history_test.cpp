@@ -51,6 +51,18 @@ TEST(History, ManyFillsDoNotPushOutInvalidations) {
   EXPECT_EQ(history.find(pasid(1), 2), nullptr) << "old fills are gone";
 }
 
+TEST(History, TheQuietestOfTooManyAddressSpacesIsForgotten) {
+  History history;
+  for (uint32_t n = 2; n < 4 * History::kSpaces; ++n) {
+    history.note(pasid(1), event(EventKind::Received, 1, 0x1000, 0x1000));
+    history.note(pasid(n), event(EventKind::Received, 1, 0x1000, 0x1000));
+    EXPECT_LE(history.spaces(), History::kSpaces);
+  }
+  EXPECT_FALSE(history.chain(pasid(1), gva(0x1000), 1, 1).empty()) << "something happens there all the time";
+  EXPECT_TRUE(history.chain(pasid(2), gva(0x1000), 1, 1).empty());
+  EXPECT_FALSE(history.chain(pasid(4 * History::kSpaces - 1), gva(0x1000), 1, 1).empty());
+}
+
 TEST(History, AnInvalidationIsToldWithTheNotifierThatItIsFor) {
   Event event{.kind = EventKind::Received, .start = gva(0x5000), .bytes = 0x1000, .seqno = 7, .detail = TANDEM_CAUSE_UNMAP};
   EXPECT_TRUE(text_of(event).ends_with("invalidation 7 of [0x5000, 0x6000) came from the driver, cause: unmap"));

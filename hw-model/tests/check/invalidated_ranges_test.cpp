@@ -74,5 +74,15 @@ TEST(InvalidatedRanges, ForgetTheOlderHalfWhenThereAreTooMany) {
   EXPECT_EQ(ranges.after(0, gva(0), 1), nullptr);
 }
 
+TEST(InvalidatedRanges, OneThatWasCutIntoManyPiecesIsForgottenToo) {
+  InvalidatedRanges ranges(100);
+  ranges.add(invalidation(0, TANDEM_VA_LIMIT, 1));
+  for (uint64_t n = 1; n < 1000; ++n) {
+    ranges.add(invalidation(n * 0x2000, n * 0x2000 + 0x1000, n + 1));
+    ASSERT_LE(ranges.pieces(), 100u);
+    ASSERT_NE(ranges.after(n, gva(n * 0x2000), 1), nullptr) << "the youngest stays";
+  }
+}
+
 }  // namespace
 }  // namespace tandem::test
