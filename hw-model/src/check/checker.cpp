@@ -386,12 +386,12 @@ void Checker::bound(Pasid pasid) {
   if (truth_) truth_->bound(pasid);
 }
 
-// A process has one PASID on the bus, however many address spaces it has here. Another process must not be given it while the device
+// A process has one PASID on the bus, however many address spaces it has here, and so have those that share its memory. Another must not be given it while the device
 // may still send requests with it, or has not had all answers.
 void Checker::look_for_its_pasid(Pasid pasid, const AddressSpace& bound) {
   spaces_.for_each_of(bound.bus_pasid, [&](Pasid other) {
     const AddressSpace& owner = *spaces_.find(other);
-    if (owner.tgid == bound.tgid) return;
+    if (owner.tgid == bound.tgid || (truth_ && truth_->share_memory(pasid, other))) return;
     violated({"X10.pasid-in-use",
               "a process was given a PASID on the bus that the device has not finished with for the process before it",
               {format("PASID %#x is that of address space %u, process %s (%u), %s", bound.bus_pasid, other.value, owner.name().c_str(),

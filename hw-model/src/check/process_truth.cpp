@@ -68,6 +68,11 @@ std::optional<uint32_t> ProcessTruth::read_word(Pasid pasid, Gva va) {
   return load_relaxed<uint32_t>(page + va.value % TANDEM_PAGE_BYTES);
 }
 
+bool ProcessTruth::share_memory(Pasid one, Pasid other) {
+  const auto view = view_of(one), another = view_of(other);
+  return view && another && view->windows.root() == another->windows.root();
+}
+
 void ProcessTruth::unbound(Pasid pasid) {
   staleness_.flushed(pasid, gva(0), gva(TANDEM_VA_LIMIT), host_);
   by_pasid_.erase(pasid.value);

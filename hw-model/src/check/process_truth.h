@@ -47,6 +47,7 @@ class ProcessTruth final : public TruthSource {
   std::optional<Finding> judge_acknowledgement(const tandem_invalidate& entry, Gva start, Gva end, uint32_t index) override;
   void flushed(Pasid pasid, Gva start, Gva end) override { staleness_.flushed(pasid, start, end, host_); }
   std::optional<uint32_t> read_word(Pasid pasid, Gva va) override;
+  bool share_memory(Pasid one, Pasid other) override;
   void unbound(Pasid pasid) override;
   void drop_host_pointers() override { pages_.drop(); }
   void reset() override;

@@ -41,6 +41,8 @@ class TruthSource {
   virtual void flushed(Pasid, Gva, Gva) {}
   // The word at the address as the process has it: for the instruction in a report.
   virtual std::optional<uint32_t> read_word(Pasid, Gva) { return {}; }
+  // Is the memory of both address spaces one and the same, as far as that is known?
+  virtual bool share_memory(Pasid, Pasid) { return false; }
   virtual void bound(Pasid) {}
   virtual void unbound(Pasid) {}
   // The host's memory map changed: no host pointer may be kept.

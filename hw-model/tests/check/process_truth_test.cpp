@@ -80,6 +80,13 @@ class ProcessTruthTest : public testing::Test {
 
 // ---- what the table grants ----
 
+TEST_F(ProcessTruthTest, AddressSpacesOfOnePageTableShareTheirMemory) {
+  const Pasid other{{kPasid.value + 1}};
+  EXPECT_FALSE(truth.share_memory(kPasid, other)) << "nobody knows it";
+  spaces.bind(other, {.root = {}, .translation = TANDEM_TRANSLATION_SVA, .bus_pasid = 5, .check = linux.address()});
+  EXPECT_TRUE(truth.share_memory(kPasid, other));
+}
+
 TEST_F(ProcessTruthTest, WhatTheTableGrantsMayBeUsed) {
   const TlbEntry entry = fill();
   EXPECT_EQ(use(entry), "");

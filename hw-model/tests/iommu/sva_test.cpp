@@ -488,7 +488,8 @@ TEST(Sva, BindChecksThePasidOnTheBus) {
   EXPECT_EQ(error_of([](Command c) { c.u.bind.check = 1; }), TANDEM_COMMAND_BAD_ADDRESS);
   EXPECT_EQ(error_of([](Command c) { c.u.bind.translation = TANDEM_TRANSLATION_SOFTTLB; }), TANDEM_COMMAND_BAD_PARAMETER);
   driver.execute(driver.bind_sva_command(3, 5));
-  EXPECT_EQ(error_of([](Command) {}), TANDEM_COMMAND_OK) << "a process may have several address spaces";
+  EXPECT_EQ(error_of([&](Command c) { c.u.bind.tgid = driver.bind_sva_command(3, 5).u.bind.tgid; }), TANDEM_COMMAND_OK)
+      << "a process may have several address spaces";
   driver.unbind(3);
   tandem_command mirror = driver.command(TANDEM_COMMAND_BIND, 2);
   mirror.u.bind.translation = TANDEM_TRANSLATION_MIRROR;

@@ -109,7 +109,7 @@ static void tandem_ats_invalidated(IOMMUNotifier *notifier,
         tandem_model_atc_invalidate(s->model, &invalidation);
         tandem_kick(s);
     }
-    tandem_leave(s);
+    tandem_leave_silently(s);
 }
 
 static void tandem_ats_respond(TandemGpu *s, uint32_t pasid, uint32_t group,
@@ -120,7 +120,7 @@ static void tandem_ats_respond(TandemGpu *s, uint32_t pasid, uint32_t group,
         tandem_model_page_response(s->model, pasid, group, code);
         tandem_kick(s);
     }
-    tandem_leave(s);
+    tandem_leave_silently(s);
 }
 
 /* The numbers are the specification's, and so the guest's. */

@@ -56,15 +56,24 @@ void tandem_enter(TandemGpu *s)
 
 static void tandem_deliver_interrupts(TandemGpu *s);
 
-void tandem_leave(TandemGpu *s)
+/*
+ * Without delivering anything: the caller is inside the IOMMU's register
+ * write, and an interrupt goes through the IOMMU, which QEMU lets nobody enter
+ * twice.  tandem_kick() has armed the timer whose end delivers.
+ */
+void tandem_leave_silently(TandemGpu *s)
 {
-    bool deterministic = s->exec.mode == TANDEM_EXECUTION_DETERMINISTIC;
-
     if (s->exec.at_turnstile) {
         qemu_cond_signal(&s->exec.turnstile);
     }
     qemu_mutex_unlock(&s->exec.lock);
+}
 
+void tandem_leave(TandemGpu *s)
+{
+    bool deterministic = s->exec.mode == TANDEM_EXECUTION_DETERMINISTIC;
+
+    tandem_leave_silently(s);
     if (deterministic && qatomic_read(&s->exec.pending_vectors)) {
         tandem_deliver_interrupts(s);
     }
@@ -122,7 +131,8 @@ static void tandem_interrupt_bh(void *opaque)
 
 /*
  * Parallel: the bottom half runs in the main loop; scheduling it takes no
- * lock.  Deterministic: whoever entered the model delivers when it leaves.
+ * lock.  Deterministic: whoever entered the model delivers when it leaves, or,
+ * if it must leave silently, the timer does.
  */
 void tandem_exec_interrupt(void *opaque, uint32_t vector)
 {

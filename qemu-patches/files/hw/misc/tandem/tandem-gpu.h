@@ -198,6 +198,7 @@ void tandem_exec_release(TandemGpu *s);
 void tandem_exec_drop_interrupts(TandemGpu *s);
 void tandem_enter(TandemGpu *s);
 void tandem_leave(TandemGpu *s);
+void tandem_leave_silently(TandemGpu *s); /* after tandem_kick() */
 /* The model may have something to do.  Device lock held. */
 void tandem_kick(TandemGpu *s);
 /* After migration: what was raised and not delivered is delivered. */
