@@ -105,8 +105,8 @@ class ReplayTest(unittest.TestCase):
         return bytes.fromhex(self.ask(stub, b"g")[256:272].decode())[::-1].hex().encode()
 
     def test_what_exploration_finds_the_command_shows_again(self):
-        result = tandem("explore", "--runs", "3", "--jobs", "1", "/bin/sh", "-c", f"test $TANDEM_SEED != 2 && exit 0; {CLOCK}; exit 3",
-                        timeout=200)
+        result = tandem("explore", "--runs", "3", "--jobs", "1", "/bin/sh", "--", "-c",
+                        f"test $TANDEM_SEED != 2 && exit 0; {CLOCK}; exit 3", timeout=200)
         self.assertEqual(result.returncode, 1, result.stderr)
         text = result.stdout.decode()
         self.assertIn("3 runs, 1 distinct violations", text)
